@@ -220,6 +220,8 @@ class Settings(HasSecrets, BaseSettings):
     paypal_client_id: str = ""
     paypal_client_secret: SecretStr = SecretStr("")
     paypal_webhook_id: str = ""
+    # Whoever runs the service as a merchant of PayPal's partner program: sellers can be onboarded.
+    paypal_partner_id: str = ""
     # What whoever runs the service keeps of a store's sale, in hundredths of a percent.
     platform_fee_basis_points: Annotated[int, Field(ge=0, le=10_000)] = 500
     stripe_promotion_codes: bool = False

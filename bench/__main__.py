@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bench.deployment import Deployment, MissingPeerError, open_deployment
 from bench.figures import Options, Round, speed
+from bench.licences import main as measure_licences
 from bench.measure import measure
 from bench.membership import MEMBERS, measure_membership
 from bench.memory import measure_memory
@@ -172,6 +173,8 @@ def organizations(context: typer.Context) -> None:
     for one in found:
         console.print(str(one))
 
+
+app.command("licences")(measure_licences)
 
 if __name__ == "__main__":
     app()

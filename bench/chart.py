@@ -85,7 +85,8 @@ def picture(label: str, first_line: str, second_line: str, blocks: list[Block]) 
     )
 
 
-def _block(result: Result) -> Block:
+def block(result: Result) -> Block:
+    """A workload's requests per second, a bar for each server."""
     bars = []
     for server in result.servers:
         value = result.median(server, speed)
@@ -101,5 +102,5 @@ def chart(report: Report) -> str:
         "Requests per second of Tallygraph and its peers, for each workload",
         "Requests per second of one server process on one core; each workload has its own scale.",
         "Behind a peer's figure: ours divided by it.",
-        [_block(result) for result in report.results],
+        [block(result) for result in report.results],
     )

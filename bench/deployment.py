@@ -228,7 +228,7 @@ def python(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def start_tallygraph(environment: Environment) -> AbstractContextManager[Server]:
+def start_tallygraph(environment: Environment, **variables: str) -> AbstractContextManager[Server]:
     """`tallygraph serve`, as a user starts it, and quiet."""
     port = free_port()
     return running(
@@ -237,6 +237,7 @@ def start_tallygraph(environment: Environment) -> AbstractContextManager[Server]
         python("cli", "serve"),
         environment.folder,
         **our_variables(environment, port),
+        **variables,
     )
 
 
@@ -259,7 +260,10 @@ def our_variables(environment: Environment, port: int) -> dict[str, str]:
 
 
 def start_bare(
-    environment: Environment, statements: dict[str, Any], password_hash: str
+    environment: Environment,
+    statements: dict[str, Any],
+    password_hash: str,
+    module: str = "bench.peers.bare",
 ) -> AbstractContextManager[Server]:
     """The application without GraphQL."""
     port = free_port()
@@ -267,14 +271,15 @@ def start_bare(
         "url": environment.owner_url,
         "port": port,
         "password": environment.password,
+        "service_password": environment.settings.secret("database-service-password"),
         "pool_size": environment.settings.pool_size,
         "users": {person.token: str(person.user_id) for person in environment.people},
         "statements": statements,
         "sign_in": SIGN_IN,
         "password_hash": password_hash,
     }
-    command = python("bench.peers.bare", environment.write(BARE, config))
-    return running(BARE, port, command, environment.folder)
+    command = python(module, environment.write(BARE, config))
+    return running(BARE, port, command, environment.folder, **our_variables(environment, port))
 
 
 def start_strawberry(environment: Environment) -> AbstractContextManager[Server]:
@@ -286,11 +291,14 @@ def start_strawberry(environment: Environment) -> AbstractContextManager[Server]
     )
 
 
-def start_postgraphile(environment: Environment) -> AbstractContextManager[Server]:
+def start_postgraphile(
+    environment: Environment, role: str = "authenticated"
+) -> AbstractContextManager[Server]:
     """PostGraphile, logged in as the role that our server uses."""
     port, settings = free_port(), environment.settings
+    password = settings.secret(f"database-{role}-password")
     config = {
-        "url": role_url(environment.owner_url, "authenticated", environment.password),
+        "url": role_url(environment.owner_url, role, password),
         "port": port,
         "pool_size": settings.pool_size,
         "jwks": SigningKeys.load(settings).jwks(),

@@ -107,9 +107,7 @@ async def run_load(
 
     Returns each answer's latency in seconds.
     """
-    latencies = array("d")
     turns = cycle(people)
-    loop = asyncio.get_running_loop()
     ends_at, sent = perf_counter() + seconds, 0
 
     def next_request() -> bytes | None:
@@ -120,6 +118,17 @@ async def run_load(
         person = next(turns)
         return request_bytes(port, person.token if with_tokens else None, body(person))
 
+    return await send_all(port, next_request, connections)
+
+
+async def send_all(
+    port: int, next_request: Callable[[], bytes | None], connections: int
+) -> list[float]:
+    """Sends requests until there is none, one at a time on each connection.
+
+    Returns each answer's latency in seconds.
+    """
+    latencies, loop = array("d"), asyncio.get_running_loop()
     clients = []
     for _ in range(connections):
         _, client = await loop.create_connection(
@@ -132,7 +141,12 @@ async def run_load(
 
 async def ask(port: int, token: str | None, body: bytes) -> bytes:
     """One request and the body of its answer."""
-    requests = iter([request_bytes(port, token, body)])
+    return await send(port, request_bytes(port, token, body))
+
+
+async def send(port: int, request: bytes) -> bytes:
+    """One request, as it goes over the wire, and the body of its answer."""
+    requests = iter([request])
     _, client = await asyncio.get_running_loop().create_connection(
         lambda: Client(lambda: next(requests, None), array("d")), "127.0.0.1", port
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -39,8 +40,10 @@ async def export_statements(owner_url: str, settings: Settings) -> dict[str, Any
     for text in DOCUMENTS:
         document = worded(text, OURS)
         operation = engine.documents.operation(document, None)
-        is_mutation = operation.kind is OperationType.MUTATION
-        exported[document] = await (_mutation if is_mutation else _query)(engine, operation)
+        if operation.kind is OperationType.MUTATION:
+            exported[document] = await _mutation(engine, operation, settings, SPENT)
+        else:
+            exported[document] = await _query(engine, operation)
     return exported
 
 
@@ -56,42 +59,66 @@ async def _query(engine: Engine, operation: Operation) -> dict[str, Any]:
 
 
 async def export_statement(
-    owner_url: str, settings: Settings, text: str, given: Mapping[str, Any]
+    owner_url: str,
+    settings: Settings,
+    text: str,
+    given: Mapping[str, Any],
+    derived: Sequence[tuple[Any, list[Any]]] = (),
 ) -> dict[str, Any]:
-    """The same for one mutation, with an input in which every value is another one."""
+    """The same for one mutation, with an input in which every value is another one.
+
+    `derived` are values that the operation makes of the input, each with what the peer is told.
+    """
     engine = Engine(build_schema(), Database(owner_url, settings), introspection=True)
-    return await _mutation(engine, engine.documents.operation(text, None), given)
+    operation = engine.documents.operation(text, None)
+    return await _mutation(engine, operation, settings, given, derived)
+
+
+@dataclass(frozen=True)
+class ExportServices:
+    """All that an operation whose statement is exported may ask for."""
+
+    settings: Settings
+
+    def of[T](self, make: Callable[[Any], T]) -> T:
+        """A service of a slice."""
+        return make(self)
 
 
 async def _mutation(
-    engine: Engine, operation: Operation, given: Mapping[str, Any] = SPENT
+    engine: Engine,
+    operation: Operation,
+    settings: Settings,
+    given: Mapping[str, Any],
+    derived: Sequence[tuple[Any, list[Any]]] = (),
 ) -> dict[str, Any]:
     actor = Actor("authenticated", uuid4())
     variables = coerce_variables(engine.schema, operation, {"input": dict(given)})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    context = Context(actor, None, "export")  # type: ignore[arg-type]
+    context = Context(actor, ExportServices(settings), "export")  # type: ignore[arg-type]
     outcome = await field.spec.operation(context, **field.arguments(variables))
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome.command, FunctionCall)
     statement = field.payload.call_statement(outcome)
     assert statement is not None, "a hot mutation is one statement"
-    names = {value: ["input", name] for name, value in given.items()}
-    names |= {
-        UUID(v.partition("_")[2]): ["key", n]
+    names = [(value, ["input", name]) for name, value in given.items()]
+    names += [
+        (UUID(v.partition("_")[2]), ["key", n])
         for n, v in given.items()
         if n.endswith("Id") and "_" in str(v)
-    }
+    ]
+    names += derived
     request = call_request(outcome, Run(context, variables))
     bound = statement.arguments(outcome.command.values, request, actor.user_claim)
     assert not statement.finishers, "the peer finishes nothing in Python"
     return {"sql": statement.sql, "arguments": [_told(value, names, actor) for value in bound]}
 
 
-def _told(value: Any, names: Mapping[Any, list[Any]], actor: Actor) -> list[Any]:
+def _told(value: Any, names: Sequence[tuple[Any, list[Any]]], actor: Actor) -> list[Any]:
     """How the peer finds a mutation's argument."""
     if value == actor.user_id:
         return [USER_ID]
     if value == actor.user_claim:
         return [USER_CLAIM]
-    return names.get(value, ["constant", value])
+    return next((told for known, told in names if known == value), ["constant", value])

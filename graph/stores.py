@@ -35,6 +35,7 @@ state_enum(CreatorType)
 state_enum(ConnectStatus)
 state_enum(PayoutStatus)
 
+_SELLERS_AT = "A payment provider that keeps accounts of sellers: `stripe` or `paypal`."
 _PAGE = "A JSON object that the store's front end reads, at most 32 KiB."
 _LINKS = "Addresses by name, such as `discord`: a JSON object of at most 20."
 _SLUG = "3 to 63 small letters, digits and hyphens, unique: the store's place in addresses."
@@ -88,8 +89,9 @@ class Store(Node):
     )
     is_public: bool = column(description="Whether others see it.")
     connect_status: ConnectStatus = column(
-        description="How far its account at the payment provider is, which takes what it earns."
+        description="How far its account at Stripe is, which takes what it earns there."
     )
+    paypal_status: ConnectStatus = column(description="How far its account at PayPal is.")
     affiliate_commission_percent: int = column(
         description="How many hundredths of a sale go to who recommended it by a link of "
         "`createAffiliateLink`, of products with `affiliatesEnabled`."
@@ -189,9 +191,7 @@ class UpdateStoreInput:
 @strawberry.input(description="A store to be paid, and where its owner goes after that.")
 class OnboardSellerInput:
     store_id: strawberry.ID = strawberry.field(description="The store's global id.")
-    provider: str = strawberry.field(
-        default="stripe", description="A payment provider that keeps accounts of sellers: `stripe`."
-    )
+    provider: str = strawberry.field(default="stripe", description=_SELLERS_AT)
     return_url: str | None = strawberry.field(
         default=None,
         description="Where the owner comes back to, done or not; its origin is one of "
@@ -202,9 +202,7 @@ class OnboardSellerInput:
 @strawberry.input(description="A store whose account is to be asked about.")
 class RefreshSellerInput:
     store_id: strawberry.ID = strawberry.field(description="The store's global id.")
-    provider: str = strawberry.field(
-        default="stripe", description="A payment provider that keeps accounts of sellers: `stripe`."
-    )
+    provider: str = strawberry.field(default="stripe", description=_SELLERS_AT)
 
 
 @strawberry.type(description="Result of `onboardSeller`.")
@@ -339,7 +337,7 @@ class StoresMutation:
         ),
         description="Open a payment provider's page on which the owner of a store says who they "
         "are and where their money goes. The first time makes the account. How far it is shows in "
-        "`store { connectStatus }`, as the provider tells it.",
+        "`store { connectStatus paypalStatus }`, as the provider tells it.",
     )
     refresh_seller: StorePayload | None = mutation(
         refresh_seller,

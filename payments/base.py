@@ -333,12 +333,14 @@ class PaysSellers(Protocol):
         """The provider's name of a new account; the same for the same `attempt`."""
         ...
 
-    async def account_page(self, account: str, return_url: str, refresh_url: str) -> str | None:
+    async def account_page(
+        self, account: str, return_url: str, refresh_url: str, *, attempt: str
+    ) -> str | None:
         """Where its owner tells the provider about themselves; nothing for one that is gone."""
         ...
 
-    async def ask_account(self, account: str) -> tuple[ProviderEvent, ...]:
-        """How an account stands now."""
+    async def ask_account(self, account: str, *, attempt: str) -> tuple[ProviderEvent, ...]:
+        """How an account stands now, of the `attempt` that made it."""
         ...
 
     async def reverse_transfer(self, payment_id: str, amount_cents: int, key: str) -> None:

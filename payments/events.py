@@ -259,12 +259,21 @@ class SubscriptionCheckoutEnded(ProviderEvent):
     checkout_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class AccountName:
+    """A provider's name of a seller, sealed for the row of their account, in hexadecimal digits."""
+
+    account_id: UUID
+    sealed: str
+    index: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SellerAccountTold(ProviderEvent):
     """How a seller's account stands, as of `told_at`; one that `is_gone` is charged no more.
 
     `account_indexes` are the blind indexes of its name, in hexadecimal digits, one for each master
-    key.
+    key. `named` is the name that the provider gave it, where it had none of its own before.
     """
 
     account_indexes: tuple[str, ...]
@@ -273,6 +282,7 @@ class SellerAccountTold(ProviderEvent):
     details_submitted: bool
     is_gone: bool
     told_at: datetime
+    named: AccountName | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

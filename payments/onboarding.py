@@ -16,8 +16,9 @@ from db.vault.sealing import Vault
 from payments.base import PaymentProvider, PaysSellers, provider_failed
 from payments.inbox import WebhookInbox, inbox_of
 from payments.registry import PaymentServices, provider_not_configured
-from payments.stripe_connect import RETURN_PATH
 
+# Where an owner whose app named no page comes back to.
+RETURN_PAGE = "/payments/{provider}/onboarded"
 # One is made anew where the provider does not know it any more.
 ATTEMPTS = 2
 
@@ -65,11 +66,11 @@ class Sellers:
         """
         billing.check_portal(return_url, origins=self._origins, takes_any=self._takes_any_return)
         sellers = accounts_at(self.inbox.providers, provider)
-        page = return_url or self._base_url + RETURN_PATH
+        page = return_url or self._base_url + RETURN_PAGE.format(provider=provider)
         for _ in range(ATTEMPTS):
             wanted = await operations.begin_onboarding(self._database, actor, store_id, provider)
             account_id, account = await self._account(actor, sellers, store_id, provider, wanted)
-            url = await sellers.account_page(account, page, page)
+            url = await sellers.account_page(account, page, page, attempt=str(account_id))
             if url is not None:
                 return url
             await operations.forget_account(self._database, account_id)
@@ -82,7 +83,7 @@ class Sellers:
         if wanted.account_id is None or wanted.sealed_account is None:
             return
         account = self._opened(wanted.account_id, wanted.sealed_account)
-        events = await sellers.ask_account(account)
+        events = await sellers.ask_account(account, attempt=str(wanted.account_id))
         await self.inbox.apply(self.inbox.providers[provider], "account", events)
 
     async def _account(

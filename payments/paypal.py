@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import time
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -12,6 +10,7 @@ from urllib.parse import quote
 import orjson
 import structlog
 
+from db.vault.sealing import Vault
 from payments.base import (
     Checkout,
     Delivery,
@@ -22,23 +21,24 @@ from payments.base import (
     provider_failed,
     provider_refused,
 )
-from payments.calls import PaymentAnswer, get_json, post_form, post_json, post_raw_json
 from payments.events import NeedsOperator, Notice, ProviderEvent
+from payments.paypal_client import NAME, PayPalClient
 from payments.paypal_events import (
     events_of,
+    fee_part,
     is_as_made,
     order_events,
     refund_event,
+    seller_of,
     written_money,
 )
+from payments.paypal_sellers import MerchantChanged, PayPalSellers, merchant_event
 from settings import Settings
 
-NAME = "paypal"
 RETURN_PATH = "/payments/paypal/return"
 # As long as PayPal keeps an order that nobody agreed to.
 CHECKOUT_LIFE = timedelta(hours=3)
 NAME_MAX_CHARACTERS = 127
-TOKEN_MARGIN_SECONDS = 60
 # The headers of a delivery that its signature is checked with, and what PayPal calls each.
 SIGNED_BY = {
     "auth_algo": "paypal-auth-algo",
@@ -79,21 +79,23 @@ class PayPalProvider:
     sells_itself = False
 
     def __init__(self, settings: Settings) -> None:
-        self._api = settings.paypal_api_url.rstrip("/")
+        self._client = PayPalClient(settings)
         self._webhook_id = settings.paypal_webhook_id
         self._base_url = settings.base_url
-        secret = settings.paypal_client_secret.get_secret_value()
-        pair = f"{settings.paypal_client_id}:{secret}"
-        self._basic = base64.b64encode(pair.encode()).decode()
-        self._token, self._token_until = "", 0.0
+        # Whoever is in no partner program has no sellers at PayPal.
+        self.sellers = (
+            PayPalSellers(self._client, Vault(settings)) if settings.paypal_partner_id else None
+        )
 
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:
         """Makes an order, or a subscription; asked again, PayPal answers the same one."""
         key = f"checkout:{checkout.order_id}"
         if checkout.kind == "SUBSCRIPTION":
-            made = await self._post("/v1/billing/subscriptions", self._subscription(checkout), key)
+            made = await self._client.post(
+                "/v1/billing/subscriptions", self._subscription(checkout), key
+            )
         else:
-            made = await self._post("/v2/checkout/orders", self._order(checkout), key)
+            made = await self._client.post("/v2/checkout/orders", self._order(checkout), key)
         if not made.is_success:
             raise provider_refused(NAME, f"a checkout, status {made.status}")
         try:
@@ -121,8 +123,8 @@ class PayPalProvider:
         # As it came: written anew, it would be another text than what was signed.
         head = orjson.dumps(given | {"webhook_id": self._webhook_id})[:-1]
         body = head + b',"webhook_event":' + delivery.body + b"}"
-        path = f"{self._api}/v1/notifications/verify-webhook-signature"
-        answer = await post_raw_json(NAME, path, body, await self._headers())
+        path = "/v1/notifications/verify-webhook-signature"
+        answer = await self._client.post_raw(path, body)
         said = answer.body if isinstance(answer.body, dict) else {}
         if answer.status == 400:
             raise DeliveryRefused(DeliveryRefusal.FORGED, "PayPal takes it for no delivery")
@@ -137,7 +139,8 @@ class PayPalProvider:
             said = orjson.loads(delivery.body)
             kind, event_id = str(said["event_type"]), str(said["id"])
             occurred_at = datetime.fromisoformat(said["create_time"])
-            events = events_of(kind, said["resource"])
+            merchant = merchant_event(kind, said["resource"])
+            events = (merchant,) if merchant else events_of(kind, said["resource"])
         except (
             orjson.JSONDecodeError,
             KeyError,
@@ -148,6 +151,20 @@ class PayPalProvider:
             detail = f"it is not as PayPal documents it: {type(error).__name__}"
             raise DeliveryRefused(DeliveryRefusal.UNREADABLE, detail) from None
         return Notice(event_id, kind, events, occurred_at=occurred_at)
+
+    def needs_asking(self, notice: Notice) -> bool:
+        """Whether it is about a seller, of whom an event says too little."""
+        return any(isinstance(event, MerchantChanged) for event in notice.events)
+
+    async def complete(self, delivery: Delivery, notice: Notice) -> Notice:  # noqa: ARG002
+        """Asks how sellers stand whom an event is about."""
+        told: list[ProviderEvent] = []
+        for event in notice.events:
+            if not isinstance(event, MerchantChanged):
+                told.append(event)
+            elif self.sellers is not None:
+                told += await self.sellers.look(event)
+        return replace(notice, events=tuple(told))
 
     async def capture(self, order: PaidOrder, reference: str) -> tuple[ProviderEvent, ...]:
         """Takes the money of an order whose buyer agreed, if it is as it was made here."""
@@ -165,7 +182,17 @@ class PayPalProvider:
         if of_subscription:
             path = f"/v1/payments/sale/{payment}/refund"
             amount = {"total": amount["value"], "currency": amount["currency_code"]}
-        made = await self._post(path, {"amount": amount}, f"refund:{key}")
+        asked: dict[str, Any] = {"amount": amount}
+        seller = None
+        if order.is_split:
+            sold = await self._read(order.references[0])
+            seller = seller_of(sold, self._client.partner_id)
+            # As large a part of the fee goes back with it.
+            if fee := fee_part(sold, amount_cents):
+                asked["payment_instruction"] = {
+                    "platform_fees": [{"amount": written_money(fee, order.currency)}]
+                }
+        made = await self._client.post(path, asked, f"refund:{key}", seller)
         if not made.is_success:
             raise provider_refused(NAME, f"a refund, status {made.status}")
         said = made.body if isinstance(made.body, dict) else {}
@@ -196,12 +223,12 @@ class PayPalProvider:
         if not is_as_made(said, str(order.order_id), order.amount_cents, order.currency):
             log.error("payments.other_order", provider=NAME, order_id=str(order.order_id))
             return (NeedsOperator(references=(), reason="PayPal has another order by that name"),)
-        return await self._capture(str(said["id"]))
+        return await self._capture(str(said["id"]), seller_of(said, self._client.partner_id))
 
-    async def _capture(self, order: str) -> tuple[ProviderEvent, ...]:
+    async def _capture(self, order: str, seller: str | None) -> tuple[ProviderEvent, ...]:
         """Takes the money of an order; of one that was captured before, what came of that."""
         path = f"/v2/checkout/orders/{quote(order, safe='')}/capture"
-        made = await self._post(path, {}, f"capture:{order}")
+        made = await self._client.post(path, {}, f"capture:{order}", seller)
         if made.status == 422:
             return _read_order(await self._read(order))
         if not made.is_success:
@@ -209,33 +236,10 @@ class PayPalProvider:
         return _read_order(made.body)
 
     async def _read(self, order: str) -> dict[str, Any]:
-        url = f"{self._api}/v2/checkout/orders/{quote(order, safe='')}"
-        answer = await get_json(NAME, url, await self._headers())
+        answer = await self._client.get(f"/v2/checkout/orders/{quote(order, safe='')}")
         if not answer.is_success or not isinstance(answer.body, dict):
             raise provider_failed(NAME, f"an order, status {answer.status}")
         return answer.body
-
-    async def _post(self, path: str, body: Mapping[str, Any], key: str) -> PaymentAnswer:
-        """Asks for something once for each key."""
-        headers = await self._headers() | {
-            "paypal-request-id": key,
-            "prefer": "return=representation",
-        }
-        return await post_json(NAME, self._api + path, body, headers)
-
-    async def _headers(self) -> dict[str, str]:
-        """The token that calls are made with, a new one when the last is about to end."""
-        if time.monotonic() >= self._token_until:
-            url = f"{self._api}/v1/oauth2/token"
-            form = {"grant_type": "client_credentials"}
-            answer = await post_form(NAME, url, form, {"authorization": f"Basic {self._basic}"})
-            said = answer.body if isinstance(answer.body, dict) else {}
-            token, seconds = said.get("access_token"), said.get("expires_in")
-            if not answer.is_success or not isinstance(token, str) or not isinstance(seconds, int):
-                raise provider_failed(NAME, f"a token, status {answer.status}")
-            self._token = token
-            self._token_until = time.monotonic() + seconds - TOKEN_MARGIN_SECONDS
-        return {"authorization": f"Bearer {self._token}"}
 
     def _order(self, checkout: NewCheckout) -> dict[str, Any]:
         unit: dict[str, Any] = {
@@ -245,9 +249,10 @@ class PayPalProvider:
             "amount": written_money(checkout.amount_cents, checkout.currency),
         }
         if checkout.split is not None:
-            fee = written_money(checkout.split.fee_cents, checkout.currency)
             unit["payee"] = {"merchant_id": checkout.split.account}
-            unit["payment_instruction"] = {"platform_fees": [{"amount": fee}]}
+            if checkout.split.fee_cents > 0:
+                fee = written_money(checkout.split.fee_cents, checkout.currency)
+                unit["payment_instruction"] = {"platform_fees": [{"amount": fee}]}
         context = self._pages(checkout) | {"user_action": "PAY_NOW"}
         return {
             "intent": "CAPTURE",

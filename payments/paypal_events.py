@@ -98,6 +98,32 @@ def is_as_made(said: Mapping[str, Any], order_id: str, cents: int, currency: str
         return False
 
 
+def seller_of(said: Mapping[str, Any], partner: str) -> str | None:
+    """PayPal's name of the seller of an order; nothing where it is whoever runs the service."""
+    for unit in said.get("purchase_units", ()):
+        payee = unit.get("payee", {}).get("merchant_id")
+        if isinstance(payee, str) and partner and payee != partner:
+            return payee
+    return None
+
+
+def fee_part(said: Mapping[str, Any], cents: int) -> int:
+    """What of an order's fee goes back with so much of its amount."""
+    try:
+        (unit,) = said["purchase_units"]
+        (fee,) = unit["payment_instruction"]["platform_fees"]
+        of_fee, of_order = money(fee["amount"])[0], money(unit["amount"])[0]
+    except (KeyError, TypeError, ValueError):
+        return 0
+    part = of_fee * cents // of_order
+    return part // 100 * 100 if money_is_whole(unit["amount"]) else part
+
+
+def money_is_whole(said: Mapping[str, Any]) -> bool:
+    """Whether its currency has no hundredths at PayPal."""
+    return said["currency_code"] in WHOLE_UNITS
+
+
 def capture_event(said: Mapping[str, Any], order: str) -> PaymentEvent:
     """What a capture of an order says."""
     cents, currency = money(said["amount"])

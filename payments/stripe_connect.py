@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import stripe
 
 NAME = "stripe-connect"
-RETURN_PATH = "/payments/stripe/onboarded"
 TEST_KEYS = ("sk_test_", "rk_test_")
 # What Stripe says of an account that was deleted, or is another platform's.
 _GONE = frozenset({"account_invalid", "resource_missing"})
@@ -191,7 +190,14 @@ class StripeSellers:
             )
         return str(made.id)
 
-    async def account_page(self, account: str, return_url: str, refresh_url: str) -> str | None:
+    async def account_page(
+        self,
+        account: str,
+        return_url: str,
+        refresh_url: str,
+        *,
+        attempt: str,  # noqa: ARG002
+    ) -> str | None:
         """Where its owner tells Stripe about themselves; nothing for an account that is gone."""
         import stripe
 
@@ -210,7 +216,12 @@ class StripeSellers:
                 raise
         return str(made.url)
 
-    async def ask_account(self, account: str) -> tuple[ProviderEvent, ...]:
+    async def ask_account(
+        self,
+        account: str,
+        *,
+        attempt: str,  # noqa: ARG002
+    ) -> tuple[ProviderEvent, ...]:
         """How an account stands now."""
         asked_at = datetime.now(UTC)
         with asking("an account"):

@@ -13,8 +13,9 @@ from starlette.routing import Route
 from db.billing.operations import find_order_by_reference
 from db.core.pool import Database
 from db.subscriptions.operations import status_of_checkout
-from payments import paypal, stripe_client, stripe_connect
+from payments import paypal, paypal_client, stripe_client
 from payments.inbox import WebhookInbox
+from payments.onboarding import RETURN_PAGE
 from server.payment_words import (
     BEGINNING,
     BEGUN,
@@ -31,7 +32,7 @@ REFERENCE_MAX_CHARACTERS = 255
 # Where each provider sends buyers, and by which parameters it calls the checkout.
 PAGES = {
     stripe_client.NAME: (stripe_client.RETURN_PATH, ("session_id",)),
-    paypal.NAME: (paypal.RETURN_PATH, ("subscription_id", "token")),
+    paypal_client.NAME: (paypal.RETURN_PATH, ("subscription_id", "token")),
 }
 
 
@@ -42,9 +43,12 @@ def routes(services: Services, inbox: WebhookInbox) -> list[Route]:
     async def onboarded(request: Request) -> Response:  # noqa: ARG001
         return say(shop, ONBOARDED, None)
 
-    pages = [Route(stripe_connect.RETURN_PATH, onboarded, methods=["GET"])]
     return [
-        *(pages if stripe_client.NAME in inbox.providers else []),
+        *(
+            Route(RETURN_PAGE.format(provider=name), onboarded, methods=["GET"])
+            for name in PAGES
+            if name in inbox.providers
+        ),
         *(
             Route(path, CheckoutReturn(services.database, shop, name, given).show, methods=["GET"])
             for name, (path, given) in PAGES.items()

@@ -73,6 +73,41 @@ class Connection:
         return value
 
 
+class Pool:
+    """Connections that are handed out last in, first out."""
+
+    def __init__(self) -> None:
+        self._free: list[Connection] = []
+        self._waiting: deque[asyncio.Future[Connection]] = deque()
+
+    async def open(self, config: dict[str, Any], role: str, password: str) -> None:
+        """Opens all of them."""
+        url = role_url(config["url"], role, password)
+        for _ in range(config["pool_size"]):
+            self._free.append(await Connection.open(url))
+
+    async def fetch_value(self, sql: str, arguments: list[Any]) -> bytes:
+        """The first column of the first row."""
+        connection = await self._acquire()
+        try:
+            return await connection.fetch_value(sql, arguments)
+        finally:
+            self._release(connection)
+
+    async def _acquire(self) -> Connection:
+        if self._free:
+            return self._free.pop()
+        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiter)
+        return await waiter
+
+    def _release(self, connection: Connection) -> None:
+        if self._waiting:
+            self._waiting.popleft().set_result(connection)
+        else:
+            self._free.append(connection)
+
+
 class Bare:
     """The application."""
 
@@ -89,27 +124,11 @@ class Bare:
         self._sign_in = config["sign_in"]
         self._password_hash = config["password_hash"]
         self._passwords = PasswordHasher()
-        self._free: list[Connection] = []
-        self._waiting: deque[asyncio.Future[Connection]] = deque()
+        self._pool = Pool()
 
     async def start(self) -> None:
         """Opens all connections."""
-        url = role_url(self._config["url"], "authenticated", self._config["password"])
-        for _ in range(self._config["pool_size"]):
-            self._free.append(await Connection.open(url))
-
-    async def _acquire(self) -> Connection:
-        if self._free:
-            return self._free.pop()
-        waiter: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        return await waiter
-
-    def _release(self, connection: Connection) -> None:
-        if self._waiting:
-            self._waiting.popleft().set_result(connection)
-        else:
-            self._free.append(connection)
+        await self._pool.open(self._config, "authenticated", self._config["password"])
 
     async def __call__(
         self,
@@ -125,14 +144,20 @@ class Bare:
             body += message["body"]
         request = orjson.loads(body)
         document, variables = request["query"], request.get("variables")
-        if document == self._sign_in:
-            answer = await self._verify(variables["input"]["password"])
-        else:
-            user = self._users[dict(scope["headers"])[b"authorization"]]
-            answer = await self._run(document, variables, user)
+        answer = await self.answer(document, variables, scope)
         length = (b"content-length", b"%d" % len(answer))
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, length]})
         await send({"type": "http.response.body", "body": answer})
+
+    async def answer(
+        self, document: str, variables: dict[str, Any] | None, scope: dict[str, Any]
+    ) -> bytes:
+        """The body of an answer."""
+        if document == self._sign_in:
+            assert variables is not None
+            return await self._verify(variables["input"]["password"])
+        user = self._users[dict(scope["headers"])[b"authorization"]]
+        return await self._run(document, variables, user)
 
     async def _verify(self, password: str) -> bytes:
         verified = await self._passwords.verify(self._password_hash, password)
@@ -140,11 +165,7 @@ class Bare:
 
     async def _run(self, document: str, variables: dict[str, Any] | None, user: UUID) -> bytes:
         arguments = [read(user, variables or {}) for read in self._readers[document]]
-        connection = await self._acquire()
-        try:
-            answer = await connection.fetch_value(self._statements[document]["sql"], arguments)
-        finally:
-            self._release(connection)
+        answer = await self._pool.fetch_value(self._statements[document]["sql"], arguments)
         if variables is None:
             return b'{"data":' + answer + b"}"
         return b'{"data":{"spendCredits":' + answer + b"}}"
@@ -169,14 +190,17 @@ async def serve(application: Any, port: int) -> None:
     await server.serve()
 
 
-async def main(config: dict[str, Any]) -> None:
+async def main(application: Bare, config: dict[str, Any]) -> None:
     """Serves until it is told to stop."""
-    application = Bare(config)
     await application.start()
     await serve(application, config["port"])
 
 
+def run(application: type[Bare]) -> None:
+    """Serves with the configuration that the command names."""
+    config = orjson.loads(Path(sys.argv[1]).read_bytes())
+    asyncio.run(main(application(config), config), loop_factory=uvloop.new_event_loop)
+
+
 if __name__ == "__main__":
-    asyncio.run(
-        main(orjson.loads(Path(sys.argv[1]).read_bytes())), loop_factory=uvloop.new_event_loop
-    )
+    run(Bare)

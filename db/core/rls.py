@@ -169,8 +169,13 @@ def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     deferred = tuple(name for name in watch.deferred if name not in sealed)
     arguments = (watch.topic, watch.entity, _array(hidden), _array(deferred), *told)
     listed = ", ".join(f"'{argument}'" for argument in arguments)
+    changes = " or ".join(watch.changes)
+    if sealed:
+        # Nor is the trigger called for it: a rotation writes these columns alone, of every row.
+        shown = (column.name for column in table.columns if column.name not in hidden)
+        changes = changes.replace("update", f"update of {', '.join(shown)}")
     return [
-        f"create trigger record_event after {' or '.join(watch.changes)} on {table.name} "
+        f"create trigger record_event after {changes} on {table.name} "
         f"for each row execute function app.{function}({listed})"
     ]
 

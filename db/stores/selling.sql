@@ -29,10 +29,20 @@ begin
     if not found then
         return false;
     end if;
-    update public.stores s set connect_status = 'PENDING', updated_at = clock_timestamp()
-    where s.id = wanted and s.connect_status = 'NOT_CONNECTED';
+    perform app.show_seller_status(wanted, for_provider, 'PENDING');
     return true;
 end;
+$$;
+
+-- Shows on a store how far its account at a provider is.
+create or replace function app.show_seller_status(wanted uuid, at_provider text, next_status text) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.stores s
+    set connect_status = case at_provider when 'stripe' then next_status else s.connect_status end,
+        paypal_status = case at_provider when 'paypal' then next_status else s.paypal_status end,
+        updated_at = clock_timestamp()
+    where s.id = wanted
+        and case at_provider when 'stripe' then s.connect_status when 'paypal' then s.paypal_status end <> next_status;
 $$;
 
 -- Forgets an account that its provider does not know any more.
@@ -42,30 +52,39 @@ declare
     gone public.seller_accounts;
 begin
     delete from public.seller_accounts a where a.id = wanted returning * into gone;
-    update public.stores s set connect_status = 'NOT_CONNECTED', updated_at = clock_timestamp()
-    where s.id = gone.store_id and gone.provider = 'stripe' and s.connect_status <> 'NOT_CONNECTED';
+    perform app.show_seller_status(gone.store_id, gone.provider, 'NOT_CONNECTED');
 end;
 $$;
 
--- Does what a provider tells of a seller: how their account stands, or how a payout does.
+-- Does what a provider tells of a seller: how their account stands, or how a payout does. An account may be that of
+-- several stores. One that the provider has named since is called by that name from then on.
 create or replace function app.apply_seller_event(from_provider text, event jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    at_provider constant text := split_part(from_provider, '-', 1);
     account public.seller_accounts;
+    is_known boolean := false;
 begin
-    select * into account from public.seller_accounts a
-    where a.provider = split_part(from_provider, '-', 1)
-        and a.account_index in (
+    update public.seller_accounts a
+    set sealed_account = decode(event #>> '{named,sealed}', 'hex'), account_index = decode(event #>> '{named,index}', 'hex')
+    where a.id = (event #>> '{named,account_id}')::uuid and a.provider = at_provider;
+    for account in
+        select * from public.seller_accounts a
+        where a.provider = at_provider and a.account_index in (
             select decode(i.hex, 'hex') from jsonb_array_elements_text(event -> 'account_indexes') as i (hex))
-    for update;
-    if not found then
+        order by a.id for update
+    loop
+        is_known := true;
+        if event ->> 'type' = 'PayoutTold' then
+            perform app.apply_payout(account, event);
+        elsif (event ->> 'is_gone')::boolean then
+            perform app.forget_seller_account(account.id);
+        elsif account.told_at is null or account.told_at <= (event ->> 'told_at')::timestamptz then
+            perform app.apply_seller_account(account, event);
+        end if;
+    end loop;
+    if not is_known then
         perform app.refuse_event('UNKNOWN_ACCOUNT', 'it is of no seller here');
-    elsif event ->> 'type' = 'PayoutTold' then
-        perform app.apply_payout(account, event);
-    elsif (event ->> 'is_gone')::boolean then
-        perform app.forget_seller_account(account.id);
-    elsif account.told_at is null or account.told_at <= (event ->> 'told_at')::timestamptz then
-        perform app.apply_seller_account(account, event);
     end if;
 end;
 $$;
@@ -83,8 +102,7 @@ begin
     set charges_enabled = told.charges_enabled, payouts_enabled = told.payouts_enabled,
         details_submitted = told.details_submitted, told_at = told.told_at
     where a.id = account.id;
-    update public.stores s set connect_status = next_status, updated_at = clock_timestamp()
-    where s.id = account.store_id and account.provider = 'stripe' and s.connect_status <> next_status;
+    perform app.show_seller_status(account.store_id, account.provider, next_status);
     if next_status = 'COMPLETE' then
         insert into public.creator_profiles as c (user_id, onboarded_at)
         select s.user_id, now() from public.stores s where s.id = account.store_id
@@ -146,7 +164,7 @@ $$;
 
 revoke execute on function
     app.begin_onboarding(uuid, text), app.note_seller_account(uuid, text, uuid, bytea, bytea),
-    app.forget_seller_account(uuid), app.apply_seller_event(text, jsonb),
+    app.forget_seller_account(uuid), app.show_seller_status(uuid, text, text), app.apply_seller_event(text, jsonb),
     app.apply_seller_account(public.seller_accounts, jsonb), app.apply_payout(public.seller_accounts, jsonb),
     app.queue_transfer(public.orders, jsonb), app.due_transfer(text, text), app.note_transfer(text, text, text)
 from public;

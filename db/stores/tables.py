@@ -93,8 +93,8 @@ class Store(Base):
 
     `theme` and `layout` are the page's own, as its front end reads them. One that is not
     `is_public` is its owner's alone, and so is everything in it. `connect_status` is how far its
-    account at Stripe is. `affiliate_commission_percent` is what of a sale goes to who recommended
-    it.
+    account at Stripe is, `paypal_status` that at PayPal. `affiliate_commission_percent` is what of
+    a sale goes to who recommended it.
     """
 
     __tablename__ = "stores"
@@ -112,6 +112,7 @@ class Store(Base):
     banner_path: Mapped[str | None]
     is_public: Mapped[bool] = mapped_column(server_default=text("true"))
     connect_status: Mapped[str] = mapped_column(server_default=ConnectStatus.NOT_CONNECTED)
+    paypal_status: Mapped[str] = mapped_column(server_default=ConnectStatus.NOT_CONNECTED)
     affiliate_commission_percent: Mapped[int] = mapped_column(server_default=text("10"))
     created_at: Mapped[Timestamp]
     updated_at: Mapped[Timestamp]
@@ -131,6 +132,10 @@ class Store(Base):
         CheckConstraint(
             "connect_status in ('NOT_CONNECTED', 'PENDING', 'INCOMPLETE', 'CONNECTED', 'COMPLETE')",
             name="connect_status",
+        ),
+        CheckConstraint(
+            "paypal_status in ('NOT_CONNECTED', 'PENDING', 'INCOMPLETE', 'CONNECTED', 'COMPLETE')",
+            name="paypal_status",
         ),
         CheckConstraint("length(custom_domain) between 4 and 253", name="custom_domain"),
         CheckConstraint(
@@ -156,7 +161,10 @@ class Store(Base):
 
 
 class SellerAccount(Base):
-    """A store's account at a payment provider, as the provider calls it; it is sealed."""
+    """A store's account at a payment provider, as the provider calls it; it is sealed.
+
+    One merchant of PayPal's may be the account of several stores.
+    """
 
     __tablename__ = "seller_accounts"
 
@@ -174,7 +182,7 @@ class SellerAccount(Base):
     __table_args__ = (
         CheckConstraint("provider in ('stripe', 'paypal', 'sandbox')", name="provider"),
         Index("uq_seller_accounts_store_id", "store_id", "provider", unique=True),
-        Index("uq_seller_accounts_account_index", "provider", "account_index", unique=True),
+        Index("ix_seller_accounts_account_index", "provider", "account_index"),
     )
     access = Access(read=Nobody(), service=("SELECT",))
     on_erase = GoesWith("store_id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -163,18 +164,42 @@ async def _rotate_table(
     # A row that somebody changed meanwhile may have been sealed by a process with the keys of
     # before: it is found in the next pass, which ends when a pass finds nothing that opens.
     while True:
-        sealed_before, seen = done.rows[name], 0
+        sealed_before = done.rows[name]
         done.broken.pop(name, None)
-        async for rows in _pages(connection, one, vault.head, batch_rows):
-            seen += len(rows)
-            anew = list(_sealed_anew(one, vault, rows, done))
-            if anew:
-                columns = [list(values) for values in zip(*anew, strict=True)]
-                status = await connection.execute(one.update, *columns)
-                done.rows[name] += int(status.rpartition(" ")[2])
-                report(name, done.rows[name], max(total, done.rows[name]))
+        async for columns in _batches(connection, one, vault, done, batch_rows):
+            status = await connection.execute(one.update, *columns)
+            done.rows[name] += int(status.rpartition(" ")[2])
+            report(name, done.rows[name], max(total, done.rows[name]))
         if done.rows[name] == sealed_before:
             return
+
+
+async def _batches(
+    connection: asyncpg.Connection,
+    one: SealedTable,
+    vault: Vault,
+    done: Rotated,
+    batch_rows: int,
+) -> AsyncIterator[list[list[Any]]]:
+    """What `update` takes, a batch at a time; while one is written, the next one is sealed."""
+    sealing: asyncio.Task[list[Key]] | None = None
+    async for rows in _pages(connection, one, vault.head, batch_rows):
+        sealed = await sealing if sealing else []
+        sealing = asyncio.create_task(asyncio.to_thread(_sealed_rows, one, vault, rows, done))
+        if sealed:
+            yield _columns(sealed)
+    if sealing and (sealed := await sealing):
+        yield _columns(sealed)
+
+
+def _sealed_rows(
+    one: SealedTable, vault: Vault, rows: Sequence[asyncpg.Record], done: Rotated
+) -> list[Key]:
+    return list(_sealed_anew(one, vault, rows, done))
+
+
+def _columns(rows: list[Key]) -> list[list[Any]]:
+    return [list(values) for values in zip(*rows, strict=True)]
 
 
 async def _pages(

@@ -296,9 +296,8 @@ def mutation(
     refused before the operation begins, with codes that need not be among the `errors`. An API key
     with the scope WRITE may send what is `for_api_keys`, an organization's what is
     `for_organization_keys`, a bot's what is `for_bots`: never what is about accounts and who gets
-    into them. What works
-    `while_read_only` is refused to nobody then. What is `unmetered` is no change and is not counted
-    as one; how often it may be asked, its operation says.
+    into them. What works `while_read_only` is refused to nobody then. What is `unmetered` is no
+    change: it wakes nobody and is not counted as one; its operation says how often it may be asked.
     """
     demands |= STRONG_SIGN_IN if for_admins else NOTHING_MORE
 

@@ -19,19 +19,25 @@ from .http_stub import Stub, StubAnswer, StubRequest, stub_server
 CLIENT_ID, CLIENT_SECRET, WEBHOOK_ID = "client", "client secret", "webhook-1"
 TOKEN, VERIFY = "/v1/oauth2/token", "/v1/notifications/verify-webhook-signature"
 ORDERS, SUBSCRIPTIONS = "/v2/checkout/orders", "/v1/billing/subscriptions"
+PARTNER_ID, REFERRALS = "PARTNER00001", "/v2/customer/partner-referrals"
+INTEGRATIONS = f"/v1/customer/partners/{PARTNER_ID}/merchant-integrations"
 
 
 @dataclass
 class FakePayPal:
     """What was asked of it, the orders that it made, and the answers that request ids remember.
 
-    `signed` are the signatures that it made, each with the text that it is of.
+    `signed` are the signatures that it made, each with the text that it is of. `referrals` are the
+    last of each tracking id, `tracked` the merchants that they led to, `merchants` how these stand.
     """
 
     stub: Stub
     orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     remembered: dict[str, StubAnswer] = field(default_factory=dict)
     signed: dict[str, str] = field(default_factory=dict)
+    referrals: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tracked: dict[str, str] = field(default_factory=dict)
+    merchants: dict[str, dict[str, Any]] = field(default_factory=dict)
     status: int = 200
 
     def __post_init__(self) -> None:
@@ -40,6 +46,8 @@ class FakePayPal:
             VERIFY: self._verify,
             ORDERS: lambda request: self._once(request, self._create),
             SUBSCRIPTIONS: lambda request: self._once(request, self._subscribe),
+            REFERRALS: lambda request: self._once(request, self._refer),
+            INTEGRATIONS: self._find_merchant,
         }
 
     @property
@@ -50,6 +58,7 @@ class FakePayPal:
             "PAYPAL_CLIENT_ID": CLIENT_ID,
             "PAYPAL_CLIENT_SECRET": CLIENT_SECRET,
             "PAYPAL_WEBHOOK_ID": WEBHOOK_ID,
+            "PAYPAL_PARTNER_ID": PARTNER_ID,
         }
 
     def _token(self, request: StubRequest) -> StubAnswer:
@@ -117,6 +126,35 @@ class FakePayPal:
         unit["payments"].setdefault("refunds", []).append(made)
         return 201, made
 
+    def _refer(self, asked: dict[str, Any]) -> StubAnswer:
+        self.referrals[asked["tracking_id"]] = asked
+        page = f"https://paypal.test/onboard/{asked['tracking_id']}"
+        return 201, {"links": [{"rel": "self", "href": "x"}, {"rel": "action_url", "href": page}]}
+
+    def _find_merchant(self, request: StubRequest) -> StubAnswer:
+        merchant = self.tracked.get(request.given["tracking_id"])
+        return (200, {"merchant_id": merchant}) if merchant else (404, {"name": "NOT_FOUND"})
+
+    def agree(self, tracking: str, merchant: str, **changed: Any) -> Delivery:
+        """A seller agrees on their page; how they stand is as `seller()` says."""
+        self.tracked[tracking] = merchant
+        self.stand(merchant, **changed)
+        told = {"merchant_id": merchant, "tracking_id": tracking, "partner_client_id": CLIENT_ID}
+        return self.event("MERCHANT.ONBOARDING.COMPLETED", told)
+
+    def stand(self, merchant: str, **changed: Any) -> None:
+        """How a seller stands from now on."""
+        self.merchants[merchant] = seller(merchant, **changed)
+        self.stub.answers[f"{INTEGRATIONS}/{merchant}"] = lambda _: (
+            (200, self.merchants[merchant]) if merchant in self.merchants else (404, {})
+        )
+
+    def revoke(self, tracking: str, merchant: str) -> Delivery:
+        """A seller takes back that whoever runs the service may sell for them."""
+        self.merchants.pop(merchant, None)
+        told = {"merchant_id": merchant, "tracking_id": tracking, "partner_client_id": CLIENT_ID}
+        return self.event("MERCHANT.PARTNER-CONSENT.REVOKED", told)
+
     def approve(self, order_id: str) -> Delivery:
         """The buyer agrees on its page."""
         self.orders[order_id]["status"] = "APPROVED"
@@ -148,6 +186,20 @@ def headers(signature: str) -> dict[str, str]:
         "paypal-transmission-sig": signature,
         "paypal-transmission-time": datetime.now(UTC).isoformat(),
     }
+
+
+def seller(merchant: str, **changed: Any) -> dict[str, Any]:
+    """How a seller stands who can be paid, but for what is changed."""
+    granted = {"partner_client_id": CLIENT_ID, "merchant_client_id": "x", "scopes": ["x"]}
+    made = {
+        "merchant_id": merchant,
+        "payments_receivable": True,
+        "primary_email_confirmed": True,
+        "oauth_integrations": [
+            {"integration_type": "OAUTH_THIRD_PARTY", "oauth_third_party": [granted]}
+        ],
+    }
+    return made | changed
 
 
 def capture(payment: str, order: str, amount: dict[str, str], **changed: Any) -> dict[str, Any]:

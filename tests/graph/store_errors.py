@@ -246,10 +246,10 @@ class Sellers:
     async def create_account(self, *_: Any, **__: Any) -> str:
         raise DomainError(self._code, "No.")
 
-    async def account_page(self, *_: Any) -> str | None:
+    async def account_page(self, *_: Any, **__: Any) -> str | None:
         raise DomainError(self._code, "No.")
 
-    async def ask_account(self, *_: Any) -> tuple[Any, ...]:
+    async def ask_account(self, *_: Any, **__: Any) -> tuple[Any, ...]:
         raise DomainError(self._code, "No.")
 
     reverse_transfer = return_transfer = account_page
@@ -264,7 +264,7 @@ class WillingSellers(Sellers):
     async def create_account(self, *_: Any, **__: Any) -> str:
         return f"acct_{uuid4().hex}"
 
-    async def account_page(self, *_: Any) -> str | None:
+    async def account_page(self, *_: Any, **__: Any) -> str | None:
         return "https://connect.example.test"
 
 

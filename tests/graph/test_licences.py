@@ -172,14 +172,13 @@ async def test_4_a_ban_is_known_at_once_here_and_within_a_second_elsewhere(
             return str((await checks.check_key(key, unknown, None, "a network")).status)
 
         asked = {"key": licence["key"]}
-        for _ in range(3):
+        # The other server answers from memory, once it has read its log. Nobody wakes it.
+        deadline = time.monotonic() + 5
+        while not len(checks):
             assert (await seller.ask(VERIFY, input=asked))["valid"]
             assert await elsewhere() == "VALID"
-        # The other server answers from memory, once no event of the licence's making is on its way.
-        async with asyncio.timeout(5):
-            while len(checks) == 0:
-                await asyncio.sleep(0.02)
-                assert await elsewhere() == "VALID"
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
         banned = await seller.ask(BAN, input={"id": licence["id"], "reason": "A chargeback."})
         assert banned["licence"] == {"status": "BANNED", "banReason": "A chargeback."}
         began = time.monotonic()

@@ -412,7 +412,8 @@ class Engine:
                 errors.append(top_level(report(error, context), [key]))
                 answer = b"null"
             parts.append(orjson.dumps(key) + b":" + answer)
-        context.services.wake()
+        if any(field is not None and not field.spec.unmetered for field in fields.values()):
+            context.services.wake()
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
         return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
 

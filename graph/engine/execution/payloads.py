@@ -33,7 +33,7 @@ from graph.engine.planning.json_parts import Json, build_object, text_literal
 from graph.engine.planning.parameters import ACTOR, GIVEN, RESULT, Parameters, Request
 from graph.engine.planning.planner import Planner
 from graph.engine.planning.planning import Planning
-from graph.engine.planning.render import read
+from graph.engine.planning.render import Writers, read, written
 from graph.engine.planning.rows import table_behind
 from graph.engine.planning.statements import (
     Statement,
@@ -159,9 +159,16 @@ class PayloadPlan:
     def render(self, fields: Mapping[str, Any], values: Mapping[tuple[str, ...], Any]) -> bytes:
         """The payload as JSON; `errors` is empty unless the operation gave some."""
         whole = {"errors": [], **fields}
+        if not values:
+            return orjson.dumps(written(whole, self._plain_writers))
         return orjson.dumps(
             self._planning.renderer.object(self.type, self.nodes, whole, (), values)
         )
+
+    @cached_property
+    def _plain_writers(self) -> Writers:
+        """What writes a payload without rows, the same each time."""
+        return self._planning.renderer.writers(self.type, self.nodes, (), {})
 
     @cached_property
     def shows_viewer(self) -> bool:
@@ -320,6 +327,8 @@ def _after(outcome: Outcome | Payload) -> Callable[[], Awaitable[None]] | None:
 
 async def _show(database: Database, plan: PayloadPlan, payload: Payload, run: Run) -> bytes:
     """The payload of a command that has been done."""
+    if not plan.parts:
+        return plan.without_rows(payload.fields)
     actor = run.context.actor
     payload = _with_viewer(payload, actor)
     if not plan.keys(payload):

@@ -26,6 +26,8 @@ from graph.engine.specs import python_name
 from graph.shared.scalars import format_date_time
 
 AttributePath = tuple[str, ...]
+# For each field of an object its key, and what makes its value of the object.
+Writers = Sequence[tuple[str, Callable[[Any], Any]]]
 _AS_THEY_ARE = frozenset((str, int, float, bool, dict, list, type(None)))
 
 
@@ -81,8 +83,8 @@ class Renderer:
         if isinstance(graph_type, GraphQLList):
             item_type = get_nullable_type(graph_type.of_type)
             if isinstance(item_type, GraphQLObjectType):
-                writers = self._writers(item_type, nodes, path, parts)
-                return [None if one is None else _written(one, writers) for one in value]
+                writers = self.writers(item_type, nodes, path, parts)
+                return [None if one is None else written(one, writers) for one in value]
             return [self.value(graph_type.of_type, nodes, item, path, parts) for item in value]
         if is_leaf_type(graph_type):
             return leaf(value)
@@ -104,15 +106,15 @@ class Renderer:
         parts: Mapping[tuple[str, ...], Any],
     ) -> dict[str, Any]:
         """An object's selected fields, those SQL made taken from `parts`."""
-        return _written(value, self._writers(graph_type, nodes, path, parts))
+        return written(value, self.writers(graph_type, nodes, path, parts))
 
-    def _writers(
+    def writers(
         self,
         graph_type: GraphQLObjectType,
         nodes: Sequence[FieldNode],
         path: tuple[str, ...],
         parts: Mapping[tuple[str, ...], Any],
-    ) -> Sequence[tuple[str, Callable[[Any], Any]]]:
+    ) -> Writers:
         """For each selected field its key, and what makes its value of an object."""
         collected = self._selections.collect(graph_type, sub_selections(nodes))
         return [
@@ -139,6 +141,6 @@ class Renderer:
         return lambda value: self.value(definition.type, nodes, read(value, attribute), path, parts)
 
 
-def _written(value: Any, writers: Sequence[tuple[str, Callable[[Any], Any]]]) -> dict[str, Any]:
+def written(value: Any, writers: Writers) -> dict[str, Any]:
     """An object by its fields' writers."""
     return {key: write(value) for key, write in writers}

@@ -44,6 +44,7 @@ async def add_store_rows(owner: asyncpg.Connection, user: Actor) -> None:
             custom_domain=f"shop-{known(user, 'store', n)}.example.com" if n else None,
             is_public=n == 0,
             connect_status=("COMPLETE", "NOT_CONNECTED")[n],
+            paypal_status=("INCOMPLETE", "NOT_CONNECTED")[n],
             created_at=TIMESTAMPS[n],
             updated_at=TIMESTAMPS[2],
         )
