@@ -63,8 +63,6 @@ create or replace function app.take_or_refuse_changes(
 )
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    -- Up to here a plan that is at hand is sooner done than a better one is made.
-    few constant integer := 24;
     code text;
     message text;
     parts jsonb;
@@ -74,11 +72,11 @@ begin
     taken := '[]';
     refused := '[]';
     begin
-        if jsonb_array_length(changes) <= few then
-            taken := app.take_few_changes(actor_id, device, life, behind, strategy, changes,
+        if (select c.reltuples <> 0 from pg_class c where c.oid = 'public.profiles'::regclass) then
+            taken := app.take_by_kept_plan(actor_id, device, life, behind, strategy, changes,
                                           app.advance_sync(actor_id, 0), ahead);
         else
-            taken := app.take_many_changes(actor_id, device, life, behind, strategy, changes,
+            taken := app.take_by_new_plan(actor_id, device, life, behind, strategy, changes,
                                            app.advance_sync(actor_id, 0), ahead);
         end if;
         return;

@@ -291,10 +291,9 @@ begin
 end;
 $$;
 
--- A few changes. Planning takes longer than they do: it is done once for a connection, perhaps before anybody has
--- profiles. So it may only look up the few rows that a sync names, by their indexes: a plan for an empty table would
--- read all of a large one.
-create or replace function app.take_few_changes(
+-- Planning takes longer than a small sync: it is done once for a connection, and again when a table is analyzed. It may
+-- only look up the few rows that a sync names, by their indexes.
+create or replace function app.take_by_kept_plan(
     actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
     ahead bigint
 ) returns jsonb
@@ -306,8 +305,9 @@ begin
 end;
 $$;
 
--- Many changes: planned each time, for the sizes that the tables have then, with steps that take one pass over all.
-create or replace function app.take_many_changes(
+-- While Postgres takes the table for empty, as it was when it was analyzed, a plan that is kept reads all of a user's
+-- profiles for each change once there are many. It is made each time then, for the size that the table has.
+create or replace function app.take_by_new_plan(
     actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
     ahead bigint
 ) returns jsonb
@@ -353,8 +353,8 @@ return case when told >= timestamptz '2000-01-01 00:00:00+00' and told <= app.ti
 
 revoke execute on function
     app.take_profile_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
-    app.take_few_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
-    app.take_many_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
+    app.take_by_kept_plan(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
+    app.take_by_new_plan(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
     app.is_known_write(bigint, bigint, jsonb, bigint, bigint),
     app.note_write(jsonb, text, bigint, bigint, bigint), app.time_of_clock(bigint),
     app.plausible_time(timestamptz, bigint, bigint)
