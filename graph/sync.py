@@ -179,7 +179,7 @@ class ProfileChangeInput:
     )
     thumbnail: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="A picture as base64, as in `createProfile`; null empties it.",
+        description="A picture as base64, as in `createProfile`; null takes it away.",
     )
     analysis: JSON | None = strawberry.field(
         default=strawberry.UNSET,
@@ -200,7 +200,8 @@ class ProfileChangeInput:
 @strawberry.input(description="What a device changed, and what it has seen.")
 class SyncProfilesInput:
     device_id: str = strawberry.field(
-        description="The device's own id, 1 to 64 characters; always the same."
+        description="The device's own id, 1 to 128 printable characters, such as a UUID; always "
+        "the same, and the one of `redeemReferralCode` and `signInAnonymously`."
     )
     since: Cursor | None = strawberry.field(
         default=None,
@@ -212,7 +213,9 @@ class SyncProfilesInput:
     )
     changes: list[ProfileChangeInput] = strawberry.field(
         default_factory=list,
-        description="What the device changed since its last sync, at most 500, and no more than a "
+        description="What the device changed since its last sync, at most 500, in the order in "
+        "which it did: of two changes to one profile the later in the list holds, even where the "
+        "device's clock was put back between them. They are no more than a "
         "request takes: 1 MiB and 15,000 values, so some 200 with their analyses. It sends them "
         "again, unchanged, until they are `accepted` or `refused`.",
     )

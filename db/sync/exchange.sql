@@ -5,9 +5,12 @@
 -- new value of each field group, `messages` are {id, role, text, created_at}. A clock further ahead than `ahead` of
 -- the server's counts as the server's. Profiles of which the device's version does not hold are told again, as far
 -- as `page_bytes` go: the changes of the others are not yet said to be accepted, and so are sent once more.
-create or replace function app.exchange_changes(
-    device text, since text, strategy text, changes jsonb, page_rows integer, page_bytes bigint, ahead bigint
-) returns json
+--
+-- What the profiles told of hold comes beside `done`, in their order: nobody on the way to the client has to read it.
+create or replace function app.sync_changes(
+    device text, since text, strategy text, changes jsonb, page_rows integer, page_bytes bigint, ahead bigint,
+    out done text, out analyses text[], out chats text[]
+)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
@@ -40,8 +43,10 @@ begin
         select t.taken, t.again into taken, again from app.told_again(taken, page_bytes) t;
     end if;
     select * into page
-    from app.page_of_changes(actor_id, device, life, seen, anew, again, page_rows, page_bytes);
-    return json_build_object(
+    from app.page_of_sync(actor_id, device, life, seen, anew, again, page_rows, page_bytes);
+    analyses := page.analyses;
+    chats := page.chats;
+    done := json_build_object(
         'accepted', taken, 'refused', refused,
         'clock', greatest(head.clock, app.sync_clock()),
         'conflicts', case when taken = '[]' then '[]' else app.conflicts_of_sync(actor_id, device, taken) end,
@@ -67,8 +72,13 @@ begin
     taken := '[]';
     refused := '[]';
     begin
-        taken := app.take_profile_changes(actor_id, device, life, behind, strategy, changes,
+        if (select c.reltuples <> 0 from pg_class c where c.oid = 'public.profiles'::regclass) then
+            taken := app.take_by_kept_plan(actor_id, device, life, behind, strategy, changes,
                                           app.advance_sync(actor_id, 0), ahead);
+        else
+            taken := app.take_by_new_plan(actor_id, device, life, behind, strategy, changes,
+                                           app.advance_sync(actor_id, 0), ahead);
+        end if;
         return;
     exception when sqlstate 'TG000' then
         get stacked diagnostics code = pg_exception_hint, message = message_text;
@@ -171,11 +181,18 @@ $$;
 -- A page of what changed behind a position, but for what the device itself has written: the profiles as they
 -- are, and those that are gone; before them, those that are told `again`. Who begins anew is told of no deletions, and
 -- of their own writes up to `before`, which the cursor keeps from page to page; so not of what they just sent.
-create or replace function app.page_of_changes(
+--
+-- Rows come from their index in the order of positions, by a plan that is made once: a bitmap of all that is behind the
+-- cursor would be sorted anew for each page.
+create or replace function app.page_of_sync(
     actor_id uuid, device text, life text, behind bigint, before bigint, again uuid[], page_rows integer,
-    page_bytes bigint, out changes json, out messages json, out has_more boolean, out cursor_behind text
+    page_bytes bigint, out changes json, out analyses text[], out chats text[], out messages json,
+    out has_more boolean, out cursor_behind text
 )
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off set enable_bitmapscan = off as $$
+begin
     with changed as materialized (
         (select false as is_message, p.position, p.id, p.stored_bytes from public.profiles p
          where p.user_id = actor_id and p.position > behind and p.id <> all (again) and (p.position <= before or exists (
@@ -201,19 +218,23 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     ), told as (
         select g.position, g.id from page g where not g.is_message
         union all select 0, a.id from unnest(again) as a (id)
+    ), shown as (
+        select json_agg(json_build_object(
+                   'id', t.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail,
+                   'thumbnail_path', p.thumbnail_path, 'device_id', p.device_id,
+                   'local_id', case when p.origin_device_id = device then p.origin_local_id end,
+                   'created_at', app.written_time(p.created_at), 'updated_at', app.written_time(p.updated_at))
+                   order by t.position, t.id) as changes,
+               array_agg(p.analysis::text order by t.position, t.id) as analyses,
+               array_agg(p.chat_history::text order by t.position, t.id) as chats
+        from told t
+        -- By their ids alone: a plan for an empty table might take all of the user's for as cheap.
+        left join lateral (select o.* from public.profiles o where o.id = t.id offset 0) p on p.user_id = actor_id
     ), counted as (
         select (select count(*) from sized) > count(*) as has_more, max(g.position) as last from page g
     )
     -- As JSON in text: to put it together as jsonb takes several times as long.
-    select coalesce((
-            select json_agg(json_build_object(
-                'id', g.id, 'deleted', p.id is null, 'name', p.name, 'thumbnail', p.thumbnail,
-                'thumbnail_path', p.thumbnail_path, 'analysis', p.analysis,
-                'chat_history', p.chat_history, 'device_id', p.device_id,
-                'local_id', case when p.origin_device_id = device then p.origin_local_id end,
-                'created_at', app.written_time(p.created_at), 'updated_at', app.written_time(p.updated_at))
-                order by g.position)
-            from told g left join public.profiles p on p.id = g.id and p.user_id = actor_id), '[]'),
+    select coalesce(o.changes, '[]'), coalesce(o.analyses, '{}'), coalesce(o.chats, '{}'),
         coalesce((
             select json_agg(json_build_object(
                 'id', m.id, 'profile_id', m.profile_id, 'client_id', m.client_id, 'role', m.role, 'status', m.status,
@@ -222,15 +243,17 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         c.has_more,
         life || '-' || case when c.has_more then c.last || case when c.last < before then '-' || before else '' end
             else coalesce((select h.position from public.sync_heads h where h.user_id = actor_id), 0)::text end
-    from counted c;
+    into changes, analyses, chats, messages, has_more, cursor_behind
+    from counted c, shown o;
+end;
 $$;
 
 revoke execute on function
-    app.exchange_changes(text, text, text, jsonb, integer, bigint, bigint),
+    app.sync_changes(text, text, text, jsonb, integer, bigint, bigint),
     app.take_or_refuse_changes(uuid, text, text, bigint, text, jsonb, bigint),
     app.changes_by_room(uuid, text, jsonb), app.told_again(jsonb, bigint),
     app.sync_position(text, text, bigint, bigint), app.written_time(timestamptz),
     app.conflicts_of_sync(uuid, text, jsonb),
-    app.page_of_changes(uuid, text, text, bigint, bigint, uuid[], integer, bigint)
+    app.page_of_sync(uuid, text, text, bigint, bigint, uuid[], integer, bigint)
 from public;
-grant execute on function app.exchange_changes(text, text, text, jsonb, integer, bigint, bigint) to authenticated;
+grant execute on function app.sync_changes(text, text, text, jsonb, integer, bigint, bigint) to authenticated;

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import orjson
 
 from db.core.actor import Actor
@@ -26,9 +27,9 @@ from db.sync.rules import (
 PAGE_ROWS = 500
 PAGE_BYTES = 2_000_000
 
-_SYNC = SqlFunction[bytes](
-    "app.exchange_changes",
-    "json",
+_SYNC = SqlFunction[asyncpg.Record](
+    "app.sync_changes",
+    "record(done text, analyses text[], chats text[])",
     device="text",
     since="text",
     strategy="text",
@@ -47,13 +48,18 @@ def resolve_conflict(conflict_id: UUID, keep: str) -> FunctionCall[UUID]:
 
 
 async def sync_profiles(
-    database: Database, actor: Actor, sync: FunctionCall[bytes]
+    database: Database, actor: Actor, sync: FunctionCall[asyncpg.Record]
 ) -> dict[str, Any]:
     """Runs a sync in one statement.
 
-    Tells what was taken, what was refused, what lost, and a page of what changed.
+    Tells what was taken, what was refused, what lost, and a page of what changed. The analyses and
+    chats of the latter are JSON already, which is written as it is.
     """
-    done: dict[str, Any] = orjson.loads(await retried(lambda: call_as_actor(database, actor, sync)))
+    text, analyses, chats = await retried(lambda: call_as_actor(database, actor, sync))
+    done: dict[str, Any] = orjson.loads(text)
+    for one, analysis, chat in zip(done["changes"], analyses, chats, strict=True):
+        one["analysis"] = None if analysis is None else orjson.Fragment(analysis)
+        one["chat_history"] = None if chat is None else orjson.Fragment(chat)
     for one in (done, *done["accepted"], *done["conflicts"]):
         one["clock"] = str(HybridClock.unpack(one["clock"]))
     return done
@@ -71,7 +77,7 @@ def good_changes(changes: Sequence[ProfileChange], refused: RefusedChanges) -> l
 
 def sync_of(
     device_id: str, since: str | None, strategy: SyncStrategy, packed: Sequence[PackedChange]
-) -> FunctionCall[bytes]:
+) -> FunctionCall[asyncpg.Record]:
     """The command of a sync."""
     return _SYNC(
         device=device_id,

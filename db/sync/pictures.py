@@ -23,7 +23,7 @@ async def with_pictures(
     given: dict[int, str] = {}
     for change in packed:
         text, n = change["groups"].get("THUMBNAIL"), change["n"]
-        if not text:
+        if text is None:
             continue
         if problem := next(problems_of_thumbnail(text), None):
             refused[n] = [placed(problem, n)]

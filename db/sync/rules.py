@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from db.accounts.rules import check_device_id
 from db.chat.tables import TEXT_LIMIT_BYTES
 from db.core.errors import DomainError, bad_input
 from db.profiles.rules import problems_of_profile
 from db.sync.changes import ProfileChange, RefusedChanges, placed
-from db.sync.tables import DEVICE_LIMIT_CHARACTERS
 
 MOST_CHANGES = 500
 MESSAGE_ID_CHARACTERS = 64
@@ -117,12 +117,10 @@ def problems_of_change(change: ProfileChange) -> Iterator[DomainError]:
 
 def problems_of_sync(device_id: str, since: str | None, count: int) -> Iterator[DomainError]:
     """What is wrong with a sync as a whole."""
-    if not 0 < len(device_id) <= DEVICE_LIMIT_CHARACTERS or not device_id.isprintable():
-        yield bad_input(
-            f"deviceId has 1 to {DEVICE_LIMIT_CHARACTERS} printable characters.",
-            "input",
-            "deviceId",
-        )
+    try:
+        check_device_id(device_id)
+    except DomainError as problem:
+        yield problem
     if since is not None:
         yield from problems_of_cursor(since)
     if count > MOST_CHANGES:

@@ -4,15 +4,11 @@
 -- A write of a field group loses against one that its device had not seen where the strategy or the clocks
 -- say so; what loses is kept. A write that is known already, or older than a known one of the same device,
 -- changes nothing.
---
--- Planning takes longer than a small sync: it is done once for a connection, perhaps before anybody has profiles. So it
--- may only look up the few rows that a sync names: a plan for an empty table would read all of a large one.
 create or replace function app.take_profile_changes(
     actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
     ahead bigint
 ) returns jsonb
-language plpgsql security definer set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off as $$
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     taken jsonb;
 begin
@@ -295,6 +291,33 @@ begin
 end;
 $$;
 
+-- Planning takes longer than a small sync: it is done once for a connection, and again when a table is analyzed. It may
+-- only look up the few rows that a sync names, by their indexes.
+create or replace function app.take_by_kept_plan(
+    actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
+    ahead bigint
+) returns jsonb
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan set enable_hashjoin = off set enable_mergejoin = off
+set enable_seqscan = off as $$
+begin
+    return app.take_profile_changes(actor_id, device, life, behind, strategy, changes, head, ahead);
+end;
+$$;
+
+-- While Postgres takes the table for empty, as it was when it was analyzed, a plan that is kept reads all of a user's
+-- profiles for each change once there are many. It is made each time then, for the size that the table has.
+create or replace function app.take_by_new_plan(
+    actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
+    ahead bigint
+) returns jsonb
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_custom_plan as $$
+begin
+    return app.take_profile_changes(actor_id, device, life, behind, strategy, changes, head, ahead);
+end;
+$$;
+
 -- Whether a write of a device is one that is known, or older. What a device wrote behind `last`, its newest [cursor, clock],
 -- is later, though its clock may have been put back since `newest_clock`: it had seen more, or that write. Where no cursor
 -- is known, it is later than the last write of all, at `last_position`, if it had seen that.
@@ -330,6 +353,8 @@ return case when told >= timestamptz '2000-01-01 00:00:00+00' and told <= app.ti
 
 revoke execute on function
     app.take_profile_changes(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
+    app.take_by_kept_plan(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
+    app.take_by_new_plan(uuid, text, text, bigint, text, jsonb, public.sync_heads, bigint),
     app.is_known_write(bigint, bigint, jsonb, bigint, bigint),
     app.note_write(jsonb, text, bigint, bigint, bigint), app.time_of_clock(bigint),
     app.plausible_time(timestamptz, bigint, bigint)

@@ -27,7 +27,6 @@ from db.core.merge_rules import KeepTheMembers, Move, Stay
 from db.core.quotas import Bound, Limit, TableQuota
 
 FIELD_GROUPS = ("NAME", "THUMBNAIL", "ANALYSIS")
-DEVICE_LIMIT_CHARACTERS = 64
 LOST_VALUE_LIMIT_BYTES = 2 * 1024 * 1024
 # As Postgres writes it, by which Alembic knows it again.
 _LOST_THUMBNAIL = (

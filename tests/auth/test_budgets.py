@@ -157,7 +157,7 @@ async def test_a_device_gets_one_bonus_wherever_it_is(nodes: list[AuthServices])
     assert [signed_in.bonus_credits for signed_in in others] == [3] * GUESTS + [0]
 
 
-@pytest.mark.parametrize("device_id", ["", "short", "x" * 129, "an id with blanks", "ünicode-id"])
+@pytest.mark.parametrize("device_id", ["", "x" * 129, "two\nlines", "nul\0"])
 async def test_a_device_id_is_one(services: AuthServices, device_id: str) -> None:
     code = await refused(guest(services, an_address(), device_id=device_id))
     assert code is ErrorCode.BAD_USER_INPUT

@@ -130,7 +130,7 @@ CALLABLE = {
         "app.set_boundary(text,text)",
         "app.resolve_sync_conflict(uuid,text)",
         "app.update_user_profile(jsonb)",
-        "app.exchange_changes(text,text,text,jsonb,integer,bigint,bigint)",
+        "app.sync_changes(text,text,text,jsonb,integer,bigint,bigint)",
         "app.start_survey(text,text)",
         "app.update_demographics(jsonb)",
         "app.create_api_key(text,text,bytea,text[],timestamp with time zone,text,text,jsonb)",

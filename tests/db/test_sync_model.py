@@ -31,7 +31,13 @@ SKEWS = (0, -HOUR, 50 * 365 * 24 * HOUR)
 STRATEGIES = ("LAST_WRITE_WINS", "LAST_WRITE_WINS", "SERVER_WINS", "CLIENT_WINS", "MANUAL")
 # Pages are small, so that syncs have several.
 PAGE_ROWS, AHEAD = 2, 60_000 << 16
-SYNC = "select app.exchange_changes($1, $2, $3, $4::jsonb, $5, 1000000, $6)"
+SYNC = """
+select (s.done::jsonb || jsonb_build_object('changes', (
+    select coalesce(jsonb_agg(c.one || jsonb_build_object('analysis', s.analyses[c.n]::jsonb)
+                              order by c.n), '[]')
+    from jsonb_array_elements(s.done::jsonb -> 'changes') with ordinality as c (one, n))))::text
+from app.sync_changes($1, $2, $3, $4::jsonb, $5, 1000000, $6) s
+"""
 PROFILES = "select id, name, analysis from profiles where user_id = $1"
 MESSAGES = "select profile_id, client_id from chat_messages where user_id = $1"
 LOST = "select value from sync_conflicts where user_id = $1 and field_group in ('CHAT', 'PROFILE')"

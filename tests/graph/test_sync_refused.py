@@ -297,3 +297,28 @@ async def test_syncs_are_noted_once_in_an_hour(
         phone.actor.user_id,
     )
     assert [tuple(row) for row in noted] == [("phone", "success"), ("laptop", "success")]
+
+
+@pytest.mark.parametrize("device_id", ["1", "a phone of Zoë's", "x" * 128, "", "x" * 129, "a\nb"])
+async def test_an_id_of_a_device_is_one_in_syncs_as_in_referrals(
+    devices: tuple[Device, Device], device_id: str
+) -> None:
+    phone, _ = devices
+    payload = await phone.send({"localId": 1, "clock": at(1), "name": "Ada"}, deviceId=device_id)
+    is_refused = [one["code"] for one in payload["errors"]] == ["BAD_USER_INPUT"]
+    text = 'mutation($id: String!) { redeemReferralCode(input: {code: "none", deviceId: $id})'
+    answer = await phone.ask(text + " { errors { path } } }", {"id": device_id}, actor=phone.actor)
+    told = answer["data"]["redeemReferralCode"]["errors"]
+    assert (["input", "deviceId"] in [one["path"] for one in told]) is is_refused
+    assert is_refused is (not device_id or len(device_id) > 128 or "\n" in device_id)
+
+
+async def test_of_two_changes_in_a_request_the_later_in_the_list_holds(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, _ = devices
+    await phone.sync(
+        {"localId": 1, "clock": at(9), "name": "before the clock was put back"},
+        {"localId": 1, "clock": at(5), "name": "after"},
+    )
+    assert [one["name"] for one in await kept(phone)] == ["after"]
