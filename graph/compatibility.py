@@ -106,7 +106,10 @@ class Compatibility(Node):
     """How well a user and a partner fit, by the newest profiles of both."""
 
     id: strawberry.ID = global_id()
-    score: int = column(description="0 to 100.")
+    score: int = column(
+        description="0 to 100. When the partner shares DEMOGRAPHICS it is shown alone, and then "
+        "changes at most once a day."
+    )
     word: CompatibilityWord = column(description="The word for it.")
     domains: list[CompatibilityDomain] = related_rows(
         "domain_of",
@@ -136,8 +139,8 @@ class Compatibility(Node):
         "connection_id",
         ("limit_key", "is_own"),
         at_most=MOST_CONFLICTS,
-        description="Hard limits that the other's wishes meet; none when the partner shares "
-        "DEMOGRAPHICS.",
+        description="Hard limits of either of the two that the other's wishes meet, named when the "
+        "partner shares OVERLAPPING as well; none when they share DEMOGRAPHICS.",
     )
 
 

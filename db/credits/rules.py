@@ -35,6 +35,8 @@ def problems_of_reason(reason: str) -> Iterator[DomainError]:
 
 
 def problems_of_key(idempotency_key: str) -> Iterator[DomainError]:
-    """What is wrong with an idempotency key."""
+    """What is wrong with an idempotency key: one of blanks alone is an empty field of a form."""
     if not 1 <= len(idempotency_key) <= TEXT_LIMIT_CHARACTERS:
         yield bad_input("idempotencyKey must have 1 to 255 characters.", "input", "idempotencyKey")
+    elif not idempotency_key.strip():
+        yield bad_input("idempotencyKey must not be blank.", "input", "idempotencyKey")

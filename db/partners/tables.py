@@ -50,8 +50,12 @@ class SharingLevel(State):
     """What a user shows a partner."""
 
     ALL = "ALL", "All answers, scores and boundaries."
-    OVERLAPPING = "OVERLAPPING", "Answers to what both are open to, and demographics."
-    DEMOGRAPHICS = "DEMOGRAPHICS", "Demographics alone."
+    OVERLAPPING = (
+        "OVERLAPPING",
+        "Answers to what both are open to, how well the two fit and by what, hard limits that the "
+        "partner's wishes meet, and demographics.",
+    )
+    DEMOGRAPHICS = "DEMOGRAPHICS", "Demographics, and the score of how well the two fit."
 
 
 OFF_THE_LIST = text("partner_id is not null")

@@ -192,20 +192,20 @@ begin
         select a.* from known,
             unnest(levels) as l (level)
         cross join lateral (
-            select * from (
-                (select a.*, 0 as part from public.activities a
-                 where a.kind = wanted_kind and a.level = l.level and a.shuffle >= start
-                    and a.is_active and a.session_id is null and a.id <> all (known.shown)
-                    and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
-                 order by a.shuffle limit 40)
-                union all
-                (select a.*, 1 as part from public.activities a
-                 where a.kind = wanted_kind and a.level = l.level and a.shuffle < start
-                    and a.is_active and a.session_id is null and a.id <> all (known.shown)
-                    and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
-                 order by a.shuffle limit 40)
-            ) both_parts
-            order by both_parts.part, both_parts.shuffle limit 40
+            -- The second half of the bank is read for what the first one lacks. No sort around the two: it would
+            -- have both read whole, and which forty of those that pass are rated is left to chance in any case.
+            (select a.*, 0 as part from public.activities a
+             where a.kind = wanted_kind and a.level = l.level and a.shuffle >= start
+                and a.is_active and a.session_id is null and a.id <> all (known.shown)
+                and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
+             order by a.shuffle limit 40)
+            union all
+            (select a.*, 1 as part from public.activities a
+             where a.kind = wanted_kind and a.level = l.level and a.shuffle < start
+                and a.is_active and a.session_id is null and a.id <> all (known.shown)
+                and app.suits(a, known.audience, active.anatomy, partner.anatomy, known.closed, known.worn_theme)
+             order by a.shuffle limit 40)
+            limit 40
         ) a
         union all
         (select a.*, 0 from known, public.activities a

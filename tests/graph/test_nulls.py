@@ -49,6 +49,12 @@ from .subscribing import SELL, sell
 from .workflow_errors import made as made_workflow
 
 SCHEMA = build_schema()._schema
+MUTATIONS_WITH_KEYS = {
+    name
+    for name, mutation in SCHEMA.mutation_type.fields.items()  # type: ignore[union-attr]
+    if "input" in mutation.args
+    and "idempotencyKey" in get_named_type(mutation.args["input"].type).fields
+}
 # The table that an input's fields are columns of.
 TABLES = {
     "createDeveloperKey": "developer_keys",
@@ -579,6 +585,23 @@ async def test_null_empties_or_is_refused(
         else ("not be null",)
     )
     assert any(sentence in description for sentence in said)
+
+
+@pytest.mark.parametrize("key", ["", "   ", "\u3000\n"])
+async def test_a_blank_idempotency_key_is_refused(
+    ask: Ask, valid: tuple[Actor, dict[str, dict[str, Any]]], key: str
+) -> None:
+    actor, inputs = valid
+    refused = [{"code": "BAD_USER_INPUT", "path": ["input", "idempotencyKey"]}]
+    answers = {
+        name: (await ask(document(name), {"input": given | {"idempotencyKey": key}}, actor=actor))[
+            "data"
+        ][name]["errors"]
+        for name, given in inputs.items()
+        if name in MUTATIONS_WITH_KEYS
+    }
+    assert len(answers) > 10
+    assert {name: errors for name, errors in answers.items() if errors != refused} == {}
 
 
 async def test_null_empties_what_a_profile_has(ask: Ask, make_user: MakeUser) -> None:
