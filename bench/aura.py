@@ -123,7 +123,11 @@ class AuraPhone:
         since, has_more = None, True
         async with Connections(self.server.port).open() as connections:
             while has_more:
-                given = {"deviceId": self.device_id, "since": since, "changes": []}
+                given: dict[str, Any] = {
+                    "deviceId": self.device_id,
+                    "since": since,
+                    "changes": [],
+                }
                 body = orjson.dumps({"query": SYNC, "variables": {"input": given}})
                 page = await connections.send(request_bytes(self.server.port, self.token, body))
                 pages.append(page)

@@ -12,7 +12,6 @@ from rich.console import Console
 from bench import licence_report
 from bench.licences import Amounts, measure
 
-pytestmark = pytest.mark.usefixtures("prepared_benches")
 SMALL = Amounts(
     pace=40,
     seconds=0.3,
@@ -25,6 +24,7 @@ SMALL = Amounts(
 )
 
 
+@pytest.mark.nightly
 async def test_licences_are_verified_and_redeemed_beside_a_bare_application() -> None:
     figures = await measure(SMALL)
     assert (len(figures.first), len(figures.again)) == (12, 12)
