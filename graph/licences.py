@@ -386,7 +386,12 @@ class LicencesMutation:
     create_licences: CreateLicencesPayload | None = mutation(
         create_licences,
         CreateLicencesInput,
-        errors=(*_MOVING, ErrorCode.IDEMPOTENCY_CONFLICT, ErrorCode.LIMIT_EXCEEDED),
+        errors=(
+            *_MOVING,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.IDEMPOTENCY_CONFLICT,
+            ErrorCode.LIMIT_EXCEEDED,
+        ),
         for_api_keys=True,
         description="Make licences of a product that the caller sells. A product has at most "
         "100,000.",

@@ -35,6 +35,13 @@ declare
 begin
     perform app.check_idempotency_key(idempotency_key);
     perform from public.users u where u.id = actor_id and u.status = 'active' for no key update;
+    if product.seller_id is null and exists (
+        select from public.products p where p.id = wanted_product and p.seller_id = actor_id and not p.licences_enabled)
+    then
+        perform app.refuse('INVALID_STATE',
+            'This product comes without licences. Switch them on with updateProduct(licencesEnabled: true).',
+            '{"path": ["input", "productId"]}');
+    end if;
     if product.seller_id is distinct from actor_id then
         perform app.refuse('NOT_FOUND', 'There is no such product.', '{"path": ["input", "productId"]}');
     end if;

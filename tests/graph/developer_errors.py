@@ -15,6 +15,7 @@ from tests.fakes.http_stub import stub_server
 from ..db.ledger import Ledger
 from .asking import Client
 from .developing import LATER, add_tiers
+from .store_errors import new_product
 
 Provocation = str | Callable[[Any], Awaitable[str]]
 
@@ -181,6 +182,10 @@ async def same_batch(stage: Any) -> str:
     return f"{{{given}, count: 2}}"
 
 
+async def without_licences(stage: Any) -> str:
+    return f'{{productId: "{await new_product(stage)}", idempotencyKey: "k"}}'
+
+
 async def many_licences(stage: Any) -> str:
     wanted = await product(stage)
     async with stage.owner.transaction():
@@ -287,6 +292,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "createLicences": {
         "BAD_USER_INPUT": f'{{productId: "{NO_PRODUCT}", count: 0, idempotencyKey: "k"}}',
         "NOT_FOUND": f'{{productId: "{NO_PRODUCT}", idempotencyKey: "k"}}',
+        "INVALID_STATE": without_licences,
         "IDEMPOTENCY_CONFLICT": same_batch,
         "LIMIT_EXCEEDED": many_licences,
     },
