@@ -301,6 +301,7 @@ class Settings(HasSecrets, BaseSettings):
     upload_waiting_limit: Annotated[int, Field(ge=1)] = 200
     upload_url_seconds: int = 900
     result_url_seconds: int = 3600
+    public_cache_seconds: Annotated[int, Field(ge=0, le=3600)] = 30
     metrics_token: str = ""
     otel_exporter_otlp_endpoint: OptionalWebUrl = ""
     log_format: Literal["auto", "text", "json"] = "auto"

@@ -8,19 +8,20 @@ from typing import Any
 
 from graph.shared.context import CONTEXT_KEY, RESPOND_KEY, Context
 from server.media_types import JSON_TYPE, RESPONSE_TYPE
+from server.public_answers import NOT_KEPT, Pairs
 from server.rate_headers import RateHeaders
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Pairs = tuple[tuple[bytes, bytes], ...]
-
+NOT_MODIFIED = 304
 CONTENT_TYPES = {media: media + b"; charset=utf-8" for media in (JSON_TYPE, RESPONSE_TYPE)}
-SAME_HEADERS = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+SAME_HEADERS = ((b"x-content-type-options", b"nosniff"),)
 # An answer's headers as lines, for who writes it in one piece.
 LINES = {
     media: b"".join(
         b"%s: %s\r\n" % pair
         for pair in (
             (b"content-type", CONTENT_TYPES[media]),
+            *NOT_KEPT,
             *SAME_HEADERS,
             (b"x-request-id", b"%s"),
         )
@@ -38,6 +39,7 @@ class Answer:
     media: bytes
     request_id: str
     headers: Pairs = ()
+    caching: Pairs = NOT_KEPT
 
 
 class Answers:
@@ -59,7 +61,8 @@ class Answers:
             lines = LINES[answer.media] % answer.request_id.encode() + self._rates.lines(context)
             if respond(lines, answer.body):
                 return
-        pairs = self._rates.pairs(context)
+        # Whoever has it from a cache has another budget.
+        pairs = self._rates.pairs(context) if answer.caching is NOT_KEPT else ()
         if context.room is None:
             await _respond(send, answer, pairs)
         else:
@@ -80,13 +83,16 @@ async def _respond_within(context: Context, send: Send, answer: Answer, pairs: P
 
 
 async def _respond(send: Send, answer: Answer, pairs: Pairs, *, ends: bool = True) -> None:
+    length = (b"content-length", str(len(answer.body)).encode())
     await send(
         {
             "type": "http.response.start",
             "status": answer.status,
             "headers": [
                 (b"content-type", CONTENT_TYPES[answer.media]),
-                (b"content-length", str(len(answer.body)).encode()),
+                # The length of a 304 would be that of the answer it stands for (RFC 9110, 8.6).
+                *((length,) if answer.status != NOT_MODIFIED else ()),
+                *answer.caching,
                 *SAME_HEADERS,
                 (b"x-request-id", answer.request_id.encode()),
                 *answer.headers,

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Hashable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
 from time import perf_counter
@@ -34,8 +34,9 @@ from graph.shared.errors import RequestError, domain_error, masked, top_level
 from graph.shared.json_input import InvalidJson, parse_json
 from graph.shared.loop_turns import LoopTurns
 from graph.shared.traffic import codes_told
-from server.answers import Answer, Answers
+from server.answers import NOT_MODIFIED, Answer, Answers
 from server.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
+from server.public_answers import NOT_KEPT, PublicAnswers, is_known
 from server.rate_headers import RateHeaders
 from server.services import Services
 
@@ -110,6 +111,7 @@ class GraphQLHttp:
         self._large_writes = Turns[Hashable](LARGE_BODIES_WAITING)
         self._traffic = services.traffic
         self._answers = Answers(RateHeaders(services.queries))
+        self._public = PublicAnswers(services.settings.public_cache_seconds)
         self._logs_requests = log.is_enabled_for(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,10 +144,21 @@ class GraphQLHttp:
             shown = top_level(known or masked(request_id))
             body = b'{"errors":' + orjson.dumps([shown]) + b"}"
         answer = Answer(status, body, media, request_id, extra)
+        if status == 200 and not told and self._public.may_keep(scope["method"], headers):
+            answer = self._kept(answer, headers)
         # Of pages of other origins, CORS adds headers on the way.
-        is_plain = status == 200 and b"origin" not in headers
+        is_plain = status == 200 and b"origin" not in headers and answer.caching is NOT_KEPT
         await self._answers.send(scope, send, answer, is_plain=is_plain)
         self._note(scope, request_id, status, perf_counter() - started, told)
+
+    def _kept(self, answer: Answer, headers: Headers) -> Answer:
+        """An answer that is everybody's, or that who asks has it already."""
+        if not answer.body.startswith(b'{"data"'):
+            return answer
+        caching = self._public.caching(answer.body)
+        if is_known(headers.get(b"if-none-match"), answer.body):
+            return replace(answer, status=NOT_MODIFIED, body=b"", caching=caching)
+        return replace(answer, caching=caching)
 
     def _note(
         self, scope: Scope, request_id: str, status: int, seconds: float, told: list[str]

@@ -131,6 +131,49 @@ async def test_get_answers_queries(http: httpx.AsyncClient) -> None:
     assert_refused(await http.get("/graphql?query=%ff"), 400)
 
 
+async def test_what_anybody_may_read_is_kept_for_a_while(http: httpx.AsyncClient) -> None:
+    parameters = {"query": '{ node(id: "tool_hair-color") { id } }'}
+    first = await http.get("/graphql", params=parameters)
+    assert first.headers["cache-control"] == "public, max-age=30"
+    assert {"authorization", "accept"} <= {
+        name.strip().lower() for name in first.headers["vary"].split(",")
+    }
+    assert "ratelimit" not in first.headers
+    for tags in (first.headers["etag"], f'"other", {first.headers["etag"]}', "*"):
+        same = await http.get("/graphql", params=parameters, headers={"If-None-Match": tags})
+        assert (same.status_code, same.content) == (304, b"")
+        assert same.headers["etag"] == first.headers["etag"]
+    other = await http.get("/graphql", params=parameters, headers={"If-None-Match": '"other"'})
+    assert (other.status_code, other.json()) == (200, first.json())
+
+
+@pytest.mark.parametrize(
+    ("method", "text", "has_token"),
+    [
+        ("GET", "{ __typename }", True),
+        ("POST", "{ __typename }", False),
+        ("GET", "{ nothing }", False),
+    ],
+    ids=["a token", "by POST", "a fault"],
+)
+async def test_what_is_not_everybodys_is_kept_by_nobody(
+    http: httpx.AsyncClient, method: str, text: str, has_token: bool
+) -> None:
+    headers = {}
+    if has_token:
+        guest = (await ask(http, GUEST)).json()["data"]["signInAnonymously"]["session"]
+        headers = {"authorization": f"Bearer {guest['accessToken']}"}
+    place = {"params": {"query": text}} if method == "GET" else {"json": {"query": text}}
+    answer = await http.request(
+        method,
+        "/graphql",
+        headers=headers,
+        **place,  # type: ignore[arg-type]
+    )
+    assert answer.headers["cache-control"] == "no-store"
+    assert "etag" not in answer.headers
+
+
 @pytest.mark.parametrize("headers", [{}, NEWER], ids=["older", "newer"])
 async def test_get_changes_nothing(http: httpx.AsyncClient, headers: dict[str, str]) -> None:
     mutation = await http.get("/graphql", params={"query": GUEST}, headers=headers)
