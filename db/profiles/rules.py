@@ -23,8 +23,7 @@ def problems_of_profile(values: Mapping[str, Any]) -> Iterator[DomainError]:
         yield bad_input(
             f"name may have at most {NAME_LIMIT_CHARACTERS} characters.", "input", "name"
         )
-    if "thumbnail" in there:
-        yield from problems_of_thumbnail(there["thumbnail"])
+    yield from problems_of_thumbnail(there.get("thumbnail", ""))
     if not isinstance(there.get("analysis", {}), dict):
         yield bad_input("analysis must be a JSON object.", "input", "analysis")
     if not isinstance(there.get("chat_history", []), list):
@@ -38,8 +37,6 @@ def problems_of_thumbnail(thumbnail: str) -> Iterator[DomainError]:
     """What is wrong with a small picture as text; what it shows is looked at elsewhere."""
     if len(thumbnail) > THUMBNAIL_LIMIT_BYTES:
         yield bad_input("thumbnail may have at most 512 KiB.", "input", "thumbnail")
-    elif not thumbnail:
-        yield bad_input("thumbnail is empty; null takes the picture away.", "input", "thumbnail")
     elif not _is_base64(thumbnail):
         yield bad_input("thumbnail must be base64.", "input", "thumbnail")
 

@@ -63,7 +63,7 @@ class Thumbnails:
         problems.add(problems_of_profile(values))
         problems.refuse()
         stored = {**values, "thumbnail": None, "thumbnail_path": None}
-        if values["thumbnail"] is not None:
+        if values["thumbnail"]:
             (kept,) = await self.keep(user_id, [values["thumbnail"]], network)
             if isinstance(kept, DomainError):
                 raise DomainError(kept.code, kept.message, ("input", "thumbnail"))

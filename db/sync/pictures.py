@@ -19,11 +19,14 @@ async def with_pictures(
     refused: RefusedChanges,
     network: str,
 ) -> list[PackedChange]:
-    """The changes with their pictures in storage; those whose picture is none are `refused`."""
+    """The changes with their pictures in storage; those whose picture is none are `refused`.
+
+    An empty text takes the picture away, as null does.
+    """
     given: dict[int, str] = {}
     for change in packed:
         text, n = change["groups"].get("THUMBNAIL"), change["n"]
-        if text is None:
+        if not text:
             continue
         if problem := next(problems_of_thumbnail(text), None):
             refused[n] = [placed(problem, n)]

@@ -68,7 +68,7 @@ async def test_a_device_may_be_named(engine: Engine, services: Services) -> None
     again = (await answer(engine, services, GUEST, "b", device=device))["data"]
     assert again["signInAnonymously"]["bonusCredits"] == 0
     assert again["signInAnonymously"]["session"] == {"user": {"isAnonymous": True}}
-    refused = await answer(engine, services, GUEST, "a", device="no id")
+    refused = await answer(engine, services, GUEST, "a", device="no\nid")
     assert refused["data"]["signInAnonymously"] == {
         "session": None,
         "bonusCredits": None,

@@ -63,7 +63,8 @@ class Till:
         received = await self.inbox.receive(self.inbox.providers[provider], delivery)
         assert received.refusal is None
         stored: UUID = await self.owner.fetchval(
-            "select id from webhook_events where provider = $1 order by id desc limit 1", provider
+            "select id from webhook_events where provider = $1 order by received_at desc limit 1",
+            provider,
         )
         return stored
 
