@@ -1,4 +1,4 @@
-"""Answers that others may keep: to queries by GET of who says not who they are."""
+"""Answers that browsers and proxies may keep: to queries by GET that come without a token."""
 
 from __future__ import annotations
 
