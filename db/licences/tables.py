@@ -19,6 +19,11 @@ from db.core.sealed import BlindIndex, Sealed
 ACTIVATIONS_LIMIT = 10_000
 
 
+def _sparse(name: str, column: str, *more: str) -> Index:
+    """An index of the rows that have the column: the others are written without it."""
+    return Index(name, column, *more, postgresql_where=text(f"{column} is not null"))
+
+
 class LicenceStatus(State):
     """Where a licence stands; one may expire in any of them."""
 
@@ -93,17 +98,17 @@ class Licence(Base):
         CheckConstraint("status <> 'REDEEMED' or redeemed_at is not null", name="redeemed_at"),
         Index("uq_licences_key_hash", "key_hash", unique=True),
         Index("uq_licences_sale_id", "sale_id", unique=True),
-        Index("ix_licences_product_id_created_at_id", "product_id", "created_at", "id"),
-        Index(
+        _sparse("ix_licences_product_id_created_at_id", "product_id", "created_at", "id"),
+        _sparse(
             "ix_licences_developer_product_id_created_at_id",
             "developer_product_id",
             "created_at",
             "id",
         ),
+        _sparse("ix_licences_roblox_id", "roblox_id"),
         Index("ix_licences_seller_id_created_at_id", "seller_id", "created_at", "id"),
         Index("ix_licences_owner_id_created_at_id", "owner_id", "created_at", "id"),
         Index("ix_licences_discord_id", "discord_id"),
-        Index("ix_licences_roblox_id", "roblox_id"),
     )
     access = Access(
         read=AnyOf(Owner("owner_id"), Owner("seller_id"), Admin()),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -33,6 +34,8 @@ _NOTE = "insert into audit_log (action, detail) values ($1, $2::jsonb)"
 
 Report = Callable[[str, int, int], None]
 Key = tuple[Any, ...]
+# Where a row has no value to seal: neither a text nor a sealed one.
+_NOTHING = (None, None)
 
 
 @dataclass(frozen=True)
@@ -135,10 +138,11 @@ async def rotate(
     then the others are retired, unless something was broken.
     """
     done = Rotated()
-    async with as_owner(owner_url) as connection:
+    async with as_owner(owner_url) as connection, as_owner(owner_url) as reading:
         await connection.execute(_NOTE_KEY, vault.head.hex(), vault.rounds)
         for one in sealed_tables():
-            await _rotate_table(connection, one, vault, done, report, batch_rows)
+            table = _Rotation(one, vault, done, connection, reading)
+            await table.run(report, batch_rows)
         left = sum([await connection.fetchval(one.count, vault.head) for one in sealed_tables()])
         async with connection.transaction():
             if left == 0:
@@ -149,101 +153,98 @@ async def rotate(
     return done
 
 
-async def _rotate_table(
-    connection: asyncpg.Connection,
-    one: SealedTable,
-    vault: Vault,
-    done: Rotated,
-    report: Report,
-    batch_rows: int,
-) -> None:
-    name = str(one.table.name)
-    total = await connection.fetchval(one.count, vault.head)
-    done.rows[name] = 0
-    report(name, 0, total)
-    # A row that somebody changed meanwhile may have been sealed by a process with the keys of
-    # before: it is found in the next pass, which ends when a pass finds nothing that opens.
-    while True:
-        sealed_before = done.rows[name]
-        done.broken.pop(name, None)
-        async for columns in _batches(connection, one, vault, done, batch_rows):
-            status = await connection.execute(one.update, *columns)
-            done.rows[name] += int(status.rpartition(" ")[2])
-            report(name, done.rows[name], max(total, done.rows[name]))
-        if done.rows[name] == sealed_before:
-            return
+@dataclass(frozen=True)
+class _Rotation:
+    """One table's: a batch is written while the next is sealed and the one behind it read."""
 
+    of: SealedTable
+    vault: Vault
+    done: Rotated
+    writing: asyncpg.Connection
+    reading: asyncpg.Connection
 
-async def _batches(
-    connection: asyncpg.Connection,
-    one: SealedTable,
-    vault: Vault,
-    done: Rotated,
-    batch_rows: int,
-) -> AsyncIterator[list[list[Any]]]:
-    """What `update` takes, a batch at a time; while one is written, the next one is sealed."""
-    sealing: asyncio.Task[list[Key]] | None = None
-    async for rows in _pages(connection, one, vault.head, batch_rows):
-        sealed = await sealing if sealing else []
-        sealing = asyncio.create_task(asyncio.to_thread(_sealed_rows, one, vault, rows, done))
-        if sealed:
-            yield _columns(sealed)
-    if sealing and (sealed := await sealing):
-        yield _columns(sealed)
+    async def run(self, report: Report, batch_rows: int) -> None:
+        """Seals what another key has sealed, until nothing of that is left that opens."""
+        name, rows = str(self.of.table.name), self.done.rows
+        total = await self.writing.fetchval(self.of.count, self.vault.head)
+        rows[name] = 0
+        report(name, 0, total)
+        # A row that somebody changed meanwhile may have been sealed by a process with the keys of
+        # before: it is found in the next pass, which ends when a pass finds nothing that opens.
+        while True:
+            sealed_before = rows[name]
+            self.done.broken.pop(name, None)
+            async with aclosing(self._batches(batch_rows)) as batches:
+                async for columns in batches:
+                    status = await self.writing.execute(self.of.update, *columns)
+                    rows[name] += int(status.rpartition(" ")[2])
+                    report(name, rows[name], max(total, rows[name]))
+            if rows[name] == sealed_before:
+                return
 
+    async def _batches(self, batch_rows: int) -> AsyncGenerator[list[list[Any]]]:
+        """What `update` takes, a batch at a time."""
+        sealing: asyncio.Task[list[list[Any]]] | None = None
+        async with aclosing(self._pages(batch_rows)) as pages:
+            async for rows in pages:
+                sealed = await sealing if sealing else None
+                sealing = asyncio.create_task(asyncio.to_thread(self._sealed, rows))
+                if sealed and sealed[0]:
+                    yield sealed
+        if sealing and (sealed := await sealing)[0]:
+            yield sealed
 
-def _sealed_rows(
-    one: SealedTable, vault: Vault, rows: Sequence[asyncpg.Record], done: Rotated
-) -> list[Key]:
-    return list(_sealed_anew(one, vault, rows, done))
+    def _sealed(self, rows: Sequence[asyncpg.Record]) -> list[list[Any]]:
+        return _sealed_anew(self.of, self.vault, rows, self.done)
 
+    async def _pages(self, batch_rows: int) -> AsyncGenerator[Sequence[asyncpg.Record]]:
+        """The rows to seal, by their keys; each page is read while the one before is used."""
+        page = asyncio.create_task(self._page((), batch_rows))
+        try:
+            while rows := await page:
+                key = tuple(rows[-1][name] for name in self.of.keys)
+                page = asyncio.create_task(self._page(key, batch_rows))
+                yield rows
+        finally:
+            page.cancel()
+            await asyncio.wait([page])
 
-def _columns(rows: list[Key]) -> list[list[Any]]:
-    return [list(values) for values in zip(*rows, strict=True)]
-
-
-async def _pages(
-    connection: asyncpg.Connection, one: SealedTable, head: bytes, batch_rows: int
-) -> AsyncIterator[Sequence[asyncpg.Record]]:
-    key: Key = ()
-    while True:
-        rows = await connection.fetch(one.page(is_first=not key), head, batch_rows, *key)
-        if rows:
-            yield rows
-        if len(rows) < batch_rows:
-            return
-        key = tuple(rows[-1][name] for name in one.keys)
+    async def _page(self, key: Key, batch_rows: int) -> Sequence[asyncpg.Record]:
+        page = self.of.page(is_first=not key)
+        rows: Sequence[asyncpg.Record] = await self.reading.fetch(
+            page, self.vault.head, batch_rows, *key
+        )
+        return rows
 
 
 def _sealed_anew(
     one: SealedTable, vault: Vault, rows: Sequence[asyncpg.Record], done: Rotated
-) -> Iterator[Key]:
-    """What `update` takes of each row that opens."""
+) -> list[list[Any]]:
+    """What `update` takes: a list for each parameter, of the rows that open."""
     name = str(one.table.name)
-    places = {column: (f"{name}.{column}", row_column(one.table, column)) for column in one.columns}
+    places = [(c, f"{name}.{c}", row_column(one.table, c)) for c in one.columns]
+    indexed = [(one.columns.index(of), f"{name}.{of}") for of in one.indexes.values()]
+    # Not a tuple for each row: so many of them have the garbage collector run for every batch.
+    kept: list[list[Any]] = [[] for _ in (*one.keys, *one.columns)]
+    new: list[list[bytes | None]] = [[] for _ in one.columns]
+    blind: list[list[bytes | None]] = [[] for _ in indexed]
     for row in rows:
-        old: list[bytes | None] = []
-        new: list[bytes | None] = []
-        texts: dict[str, str] = {}
         try:
-            for column, (place, bound) in places.items():
-                value = row[column]
-                old.append(value)
-                if value is None:
-                    new.append(None)
-                    continue
-                text = texts[column] = vault.open_at(place, row[bound], value)
-                sealed = vault.seal_at(place, row[bound], text)
-                if vault.open_at(place, row[bound], sealed) != text:
-                    raise SealBroken(place)
-                new.append(sealed)
+            sealed = [
+                _NOTHING if row[c] is None else vault.reseal_at(place, row[bound], row[c])
+                for c, place, bound in places
+            ]
         except SealBroken:
             done.broken[name] = done.broken.get(name, 0) + 1
             continue
-        for of in one.indexes.values():
-            text_of = texts.get(of)
-            new.append(None if text_of is None else vault.blind_at(f"{name}.{of}", text_of))
-        yield (*(row[key] for key in one.keys), *old, *new)
+        for column, key in zip(kept, (*one.keys, *one.columns), strict=True):
+            column.append(row[key])
+        for column, (_, value) in zip(new, sealed, strict=True):
+            column.append(value)
+        for column, (n, place) in zip(blind, indexed, strict=True):
+            text, _ = sealed[n]
+            column.append(None if text is None else vault.blind_at(place, text))
+    return [*kept, *new, *blind]
 
 
 async def note_secrets(owner_url: str, action: str, names: Sequence[str], operator: str) -> None:
