@@ -314,9 +314,10 @@ async def verify_licence(context: Context, input: VerifyLicenceInput) -> Payload
     checks = context.services.of(LicenceChecks.of)
     if input.key is not None:
         checked = await checks.check_key(input.key, product, input.machine_id, context.network)
-        if input.machine_id is not None:
+        if input.machine_id is not None and checked.holds is None:
             # One that was new is counted, which is all that verifying may change.
             context.services.wake()
+        context.answer_holds = checked.holds
     else:
         number = operations.roblox_number_of(str(input.roblox_id))
         product_id: UUID | None = product.developer_product_id

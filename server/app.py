@@ -115,9 +115,9 @@ class Server:
         self.shares = ConnectionShares(settings.connections_per_address, settings.trusted_proxies)
         self.process_metrics = ProcessMetrics(self.services, self.clients, self.shares)
         self.draining = False
-        self._http = GraphQLHttp(self.engine, self.services)
+        self.http = GraphQLHttp(self.engine, self.services)
         self._streams = EventStreams(
-            operations, self.clients, self._http, is_origin_allowed=is_origin_allowed
+            operations, self.clients, self.http, is_origin_allowed=is_origin_allowed
         )
         self._pages = self._make_pages(storage)
         self._playground = RedirectResponse("/graphiql", 303) if settings.graphiql else None
@@ -172,7 +172,7 @@ class Server:
         if scope["type"] == "http" and scope["path"] == GRAPHQL_PATH:
             if scope["method"] == "GET" and self._playground and wants_page(scope):
                 return self._playground(scope, receive, send)
-            answer = self._streams if wants_stream(scope["headers"]) else self._http
+            answer = self._streams if wants_stream(scope["headers"]) else self.http
             return answer(scope, receive, send)
         if scope["type"] == "websocket":
             return self._socket(scope, receive, send)

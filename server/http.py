@@ -38,6 +38,7 @@ from server.answers import NOT_MODIFIED, Answer, Answers
 from server.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
 from server.public_answers import NOT_KEPT, PublicAnswers, is_known
 from server.rate_headers import RateHeaders
+from server.remembered_answers import RememberedAnswers
 from server.services import Services
 
 Scope = MutableMapping[str, Any]
@@ -107,6 +108,7 @@ class GraphQLHttp:
         self._foreign = services.of(ForeignTokens.of)
         self._limit_bytes = services.settings.body_limit_bytes
         self._known = ByteBoundedCache[bytes, Asked](KNOWN_BODIES_BYTES)
+        self.remembered = RememberedAnswers()
         self._large_bodies = LoopTurns(1)
         self._large_writes = Turns[Hashable](LARGE_BODIES_WAITING)
         self._traffic = services.traffic
@@ -180,11 +182,21 @@ class GraphQLHttp:
                 errors=told,
             )
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
-    ) -> tuple[int, bytes]:
-        actor, asked = await self._ask(scope, receive, headers)
-        variables, name = asked.variables, asked.name
+    def _remembered_answer(self, scope: Scope, headers: Headers, request_id: str) -> bytes | None:
+        """What the same request was answered, while that holds; it costs what it did."""
+        known = self.remembered.get(scope, headers)
+        if known is None:
+            return None
+        _check_post(headers)
+        context = self._context(NOBODY, scope, headers, request_id)
+        context.normalized_document = known.document
+        try:
+            self._services.queries.charge(NOBODY, context.network, known.cost)
+        except RateLimited as error:
+            raise _too_many(error) from None
+        return known.answer
+
+    def _context(self, actor: Actor, scope: Scope, headers: Headers, request_id: str) -> Context:
         user_agent = headers.get(b"user-agent")
         context = Context(
             actor,
@@ -195,6 +207,16 @@ class GraphQLHttp:
             keeps_room=True,
         )
         scope[CONTEXT_KEY] = context
+        return context
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: Headers, media: bytes, request_id: str
+    ) -> tuple[int, bytes]:
+        if (remembered := self._remembered_answer(scope, headers, request_id)) is not None:
+            return 200, remembered
+        actor, asked = await self._ask(scope, receive, headers)
+        variables, name = asked.variables, asked.name
+        context = self._context(actor, scope, headers, request_id)
         try:
             text = self._engine.text_at_once(asked.request, name)
             if text is None:
@@ -207,6 +229,7 @@ class GraphQLHttp:
                 answer = await self._run_large(text, variables, context, name)
             if asks_for_cost(asked.request):
                 answer = self._engine.documents.with_cost(answer, text, name, variables)
+            self.remembered.keep(scope, context, answer)
             return 200, answer
         except asyncio.CancelledError:
             context.leave_room()

@@ -68,8 +68,10 @@ class Context:
 
     `address` is the client's; what it may use is counted by `network`. While it `is_reading`, its
     work may be cancelled at any time; `client_left` says that it was. `normalized_document` is set
-    once the operation is known. An answer that may be large takes `room`; whoever sends it and
-    gives that back later says so with `keeps_room`.
+    once the operation is known, and `cost` is what it was charged for. An answer that may be large
+    takes `room`; whoever sends it and gives that back later says so with `keeps_room`. An operation
+    that changes nothing and answers from memory tells with `answer_holds` whether somebody without
+    a session would still have the same answer.
     """
 
     actor: Actor
@@ -82,6 +84,8 @@ class Context:
     room: Room | None = None
     keeps_room: bool = False
     normalized_document: NormalizedDocument | None = None
+    cost: int = 0
+    answer_holds: Callable[[], bool] | None = None
 
     @property
     def network(self) -> str:

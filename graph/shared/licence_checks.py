@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Protocol, Self
 from uuid import UUID
 
@@ -45,12 +46,16 @@ class LicenceCheckStatus(State):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The answer to whoever checks a licence, or a place on a whitelist."""
+    """The answer to whoever checks a licence, or a place on a whitelist.
+
+    One from memory tells with `holds` whether it would be the same now.
+    """
 
     status: LicenceCheckStatus
     expires_at: datetime | None = None
     activations: int | None = None
     max_activations: int | None = None
+    holds: Callable[[], bool] | None = None
 
     @property
     def is_valid(self) -> bool:
@@ -116,8 +121,8 @@ class LicenceChecks:
         licences.check_machine(machine_id)
         written = written_key(key)
         asked = (written, product)
-        known = self._licences.get(asked, self._clock()) if self._is_told() else None
-        found = known.found if known else None
+        known = self._known_licence(asked)
+        found, was_known = known.found if known else None, known is not None
         if known is None and written is not None:
             self._admit(network)
             changes = self._changes
@@ -132,6 +137,8 @@ class LicenceChecks:
         if found is None:
             return Checked(LicenceCheckStatus.UNKNOWN)
         answer = _of_licence(found)
+        if was_known:
+            answer = replace(answer, holds=partial(self._holds, asked, known, answer))
         if machine_id is None or not answer.is_valid:
             return answer
         return await self._on_machine(found, known, self._keys.machine_hash(machine_id), answer)
@@ -206,6 +213,7 @@ class LicenceChecks:
         is_active, count = await licences.activate_licence(
             self._database, found.licence_id, machine
         )
+        answer = replace(answer, holds=None)
         if not is_active:
             return replace(answer, status=LicenceCheckStatus.MAX_ACTIVATIONS, activations=count)
         if known is not None:
@@ -225,6 +233,15 @@ class LicenceChecks:
             return False
         untold = self._log.untold_seconds(self._clock())
         return untold is not None and untold <= UNTOLD_SECONDS
+
+    def _known_licence(self, asked: Hashable) -> KnownAnswer[FoundLicence] | None:
+        return self._licences.get(asked, self._clock()) if self._is_told() else None
+
+    def _holds(self, asked: Hashable, known: KnownAnswer[FoundLicence], answer: Checked) -> bool:
+        """Whether what was answered from memory is still there, and has not expired since."""
+        if self._known_licence(asked) is not known:
+            return False
+        return not answer.is_valid or _of_licence(known.found).is_valid
 
     def _known_entry(self, asked: Hashable) -> FoundEntry | None:
         if not self._is_told():

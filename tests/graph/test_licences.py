@@ -11,12 +11,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from db.core.actor import Actor
 from db.core.pool import Database
 from db.files.storage import open_storage
 from db.licences.keys import ALPHABET, key_of, new_key, written_key
 from graph.live.bus import WakeBus
 from graph.shared.licence_checks import LicenceChecks
 from server.app import Server
+from server.remembered_answers import RememberedAnswers
 from settings import Settings
 from tests.conftest import MakeUser
 
@@ -194,6 +196,59 @@ async def test_4_a_ban_is_known_at_once_here_and_within_a_second_elsewhere(
         assert (await seller.ask(VERIFY, input=asked))["valid"]
     finally:
         await other.stop()
+
+
+async def test_4_the_same_question_without_a_session_is_answered_from_memory_while_that_holds(
+    node: DeveloperNode, seller: Developer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    product = await seller.product()
+    banned, expiring = await seller.licences(product, 2)
+    answers: RememberedAnswers = node.server.http.remembered
+    charged: list[int] = []
+    charge = node.server.services.queries.charge
+
+    def noted(actor: Actor, network: str, cost: int) -> None:
+        charged.append(cost)
+        charge(actor, network, cost)
+
+    monkeypatch.setattr(node.server.services.queries, "charge", noted)
+
+    async def asked(document: str, licence: dict[str, Any]) -> Any:
+        variables = {"input": {"key": licence["key"]}}
+        answer = await node.http.post("/graphql", json={"query": document, "variables": variables})
+        return answer.json()
+
+    deadline = time.monotonic() + 5
+    while not answers:
+        first = await asked(VERIFY, banned)
+        assert first["data"]["answer"]["valid"] and time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+    charged.clear()
+    assert [await asked(VERIFY, banned) for _ in range(20)] == [first] * 20
+    assert len(charged) == 20 and charged[0] > 0 and set(charged) == {charged[0]}
+    await seller.ask(BAN, input={"id": banned["id"]})
+    assert (await asked(VERIFY, banned))["data"]["answer"]["status"] == "BANNED"
+    # What does or reads something besides is not remembered.
+    again = VERIFY.replace("answer: verifyLicence", "answer").replace("answer(", "verifyLicence(")
+    others = (
+        VERIFY.replace("valid status", "viewer { id } status"),
+        VERIFY[:-1] + ' other: redeemLicence(input: {key: "no"}) { errors { code } } }',
+        again,
+    )
+    for document, is_remembered in zip(others, (False, False, True), strict=True):
+        known = len(answers)
+        await asyncio.sleep(0.3)
+        told = [await asked(document, banned) for _ in range(4)]
+        assert told == [told[0]] * 4
+        assert (len(answers) > known) == is_remembered, document
+    await node.owner.execute(
+        "update licences set expires_at = clock_timestamp() + interval '1 second' where id = $1",
+        expiring["id"].removeprefix("licence_"),
+    )
+    while (await asked(VERIFY, expiring))["data"]["answer"]["status"] == "VALID":
+        assert time.monotonic() < deadline + 5
+        await asyncio.sleep(0.05)
+    assert (await asked(VERIFY, expiring))["data"]["answer"]["status"] == "EXPIRED"
 
 
 async def test_4_a_licence_expires_and_is_extended(node: DeveloperNode, seller: Developer) -> None:

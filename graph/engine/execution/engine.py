@@ -156,6 +156,7 @@ class Engine:
             variables = coerce_variables(self.schema, operation, given_variables, only_usual=True)
         except Unusual:
             variables = await self._unusual_variables(operation, given_variables, context)
+        context.cost = variables.cost
         context.services.queries.charge(context.actor, context.network, variables.cost)
         if variables.room_bytes > SMALL_BYTES:
             return await self._run_large(operation, variables, context)
@@ -414,6 +415,9 @@ class Engine:
             parts.append(orjson.dumps(key) + b":" + answer)
         if any(field is not None and not field.spec.unmetered for field in fields.values()):
             context.services.wake()
+        if errors or len(fields) > 1 or any(f is None or f.payload.parts for f in fields.values()):
+            # Another field changes something, or reads rows.
+            context.answer_holds = None
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
         return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
 
