@@ -234,7 +234,7 @@ async def test_4_the_same_question_without_a_session_is_answered_from_memory_whi
     again = VERIFY.replace("answer: verifyLicence", "answer").replace("answer(", "verifyLicence(")
     others = (
         VERIFY.replace("valid status", "viewer { id } status"),
-        VERIFY[:-1] + ' other: redeemLicence(input: {key: "no"}) { errors { code } } }',
+        f'{VERIFY[:-1]} other: verifyLicence(input: {{key: "{expiring["key"]}"}}) {{ valid }} }}',
         again,
     )
     for document, is_remembered in zip(others, (False, False, True), strict=True):
