@@ -264,8 +264,9 @@ def start_bare(
     statements: dict[str, Any],
     password_hash: str,
     module: str = "bench.peers.bare",
+    name: str = BARE,
 ) -> AbstractContextManager[Server]:
-    """The application without GraphQL."""
+    """The application without GraphQL; `name` is what a module with several calls one of them."""
     port = free_port()
     config = {
         "url": environment.owner_url,
@@ -277,9 +278,10 @@ def start_bare(
         "statements": statements,
         "sign_in": SIGN_IN,
         "password_hash": password_hash,
+        "name": name,
     }
-    command = python(module, environment.write(BARE, config))
-    return running(BARE, port, command, environment.folder, **our_variables(environment, port))
+    command = python(module, environment.write(name, config))
+    return running(name, port, command, environment.folder, **our_variables(environment, port))
 
 
 def start_strawberry(environment: Environment) -> AbstractContextManager[Server]:

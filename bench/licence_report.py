@@ -178,8 +178,11 @@ key?
 Ratios compare two within one round; each figure is the median over the rounds.
 
 - **bare** is `bench/peers/bare_licences.py`: an application without GraphQL on the same HTTP
-  server, event loop and driver. It verifies by the same statement, keeps answers in memory for as
-  long as our server does, and redeems by the statement that ours makes. Nothing tells it of bans.
+  server, event loop and driver, which verifies and redeems by the statements that ours makes. It
+  limits nobody's rate, counts nothing and logs nothing.
+- **bare with memory** is the same, and keeps answers for as long as our server does. Nothing tells
+  it of bans. What is left of a request then is HTTP: of ours that includes the bounds of an
+  address, its budget in the headers, and the metrics.
 - **postgraphile** calls the same SQL function, in the database each time. It is given the key's
   blind index, so it hashes nothing.
 - **Sealed anew**: a process reads licences in batches, opens each key, seals it by the new master

@@ -19,7 +19,7 @@ from typing import IO, Any
 import uvicorn
 
 from db.core.pool import Database, role_url
-from db.core.seeding import load_seed
+from db.core.seeding import load_seed, loaded_seed
 from db.embedded.database import EmbeddedDatabase, start_embedded
 from db.files.storage import open_storage
 from db.migrations.functions import refuse_outdated
@@ -371,18 +371,19 @@ class DevelopmentLock:
 
 
 def start_database(settings: Settings, report: Report) -> EmbeddedDatabase:
-    """The embedded database, migrated and holding the demo's catalog."""
+    """The embedded database, migrated, with the catalog loaded last: at first the demo's."""
     report("Starting the database")
     embedded = start_embedded(settings, report=report)
     try:
         report("Migrating and loading the catalog")
-        asyncio.run(_prepare(embedded.owner_url, settings))
+        asyncio.run(prepare(embedded.owner_url, settings))
     except BaseException:
         embedded.stop()
         raise
     return embedded
 
 
-async def _prepare(owner_url: str, settings: Settings) -> None:
+async def prepare(owner_url: str, settings: Settings) -> None:
     await migrate(owner_url, settings)
-    await load_seed(owner_url, "demo")
+    # A shop stays a shop: another product's terms and plans have the same keys.
+    await load_seed(owner_url, await loaded_seed(owner_url))

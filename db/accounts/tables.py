@@ -278,7 +278,8 @@ class RefreshToken(Base):
 class SignUpTerms(Base):
     """What a new user gets; one row, loaded by the product's seed.
 
-    With `founds_organization`, whoever becomes a member owns a first organization.
+    With `founds_organization`, whoever becomes a member owns a first organization. `seed` names
+    the seed that was loaded last: `tallygraph dev` loads that one anew, and no other.
     """
 
     __tablename__ = "sign_up_terms"
@@ -288,6 +289,7 @@ class SignUpTerms(Base):
     anonymous_bonus_credits: Mapped[int]
     plan_id: Mapped[str | None] = mapped_column(ForeignKey("plans.id"), index=True)
     founds_organization: Mapped[bool] = mapped_column(server_default=text("false"))
+    seed: Mapped[str | None]
 
     __table_args__ = (
         CheckConstraint("id = 1", name="single_row"),

@@ -19,10 +19,11 @@ from sqlalchemy import (
     delete,
     literal,
     or_,
+    select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from db.core.registry import metadata
 
@@ -35,6 +36,7 @@ TEXTS = SEEDS / "texts"
 # Other names of seeds: the demo shows this product.
 ALIASES = {"demo": "sparky"}
 RETIRED = "retired"
+TERMS = "sign_up_terms"
 
 Rows = list[dict[str, Any]]
 
@@ -113,6 +115,17 @@ def _retire(table: Table, keys: list[str]) -> Any:
     return update(table).where(found, table.c.is_active, unedited).values(is_active=False)
 
 
+async def loaded_seed(owner_url: str) -> str:
+    """The seed that was loaded last; the demo's where none was."""
+    engine = _engine(owner_url)
+    try:
+        async with engine.connect() as connection:
+            name = await connection.scalar(select(metadata.tables[TERMS].c.seed))
+    finally:
+        await engine.dispose()
+    return name if name in seed_names() else ALIASES["demo"]
+
+
 async def load_seed(owner_url: str, name: str) -> dict[str, int]:
     """Inserts or updates every row of the seed `name`; loading it twice changes nothing more.
 
@@ -120,8 +133,10 @@ async def load_seed(owner_url: str, name: str) -> dict[str, int]:
     them as retired: generations refer to them.
     """
     rows_by_table = read_seed(name) | read_tables(name)
+    for terms in rows_by_table.get(TERMS, []):
+        terms["seed"] = ALIASES.get(name, name)
     retired: dict[str, list[str]] = rows_by_table.pop(RETIRED, {})
-    engine = create_async_engine(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    engine = _engine(owner_url)
     try:
         async with engine.begin() as connection:
             for table in metadata.sorted_tables:
@@ -132,3 +147,7 @@ async def load_seed(owner_url: str, name: str) -> dict[str, int]:
     finally:
         await engine.dispose()
     return {table: len(rows) for table, rows in rows_by_table.items()}
+
+
+def _engine(owner_url: str) -> AsyncEngine:
+    return create_async_engine(owner_url.replace("postgresql://", "postgresql+asyncpg://", 1))

@@ -10,10 +10,15 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.core.pool import Database
 from db.core.seeding import load_seed, read_seed, read_texts
 from db.embedded.database import EmbeddedDatabase
 from db.translations.tables import LOCALES
+from server.serving import prepare
+from settings import Settings
 from tests.running import ROOT
+
+from .rows import migrated_database
 
 SEED = read_seed("sparky")
 TEXTS = {(row["locale"], row["key"]): row["text"] for row in read_texts()}
@@ -265,3 +270,23 @@ async def test_what_the_seed_had_before_is_taken_away(
     finally:
         await owner.execute("delete from hairstyles where id = any($1)", [style, edited_style])
         await owner.execute("delete from hair_colors where hex_code = $1", edited_color)
+
+
+async def test_a_start_for_development_keeps_the_product_that_was_loaded(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    async with migrated_database(cluster, settings, "restarted") as owner_url:
+        owner = await asyncpg.connect(owner_url)
+        try:
+            for loaded, bonus in ((None, 10), ("aura", 3), ("vectabase", 0), ("demo", 10)):
+                if loaded:
+                    await load_seed(owner_url, loaded)
+                plans = "select array_agg(p::text order by p) from plans p"
+                before = await owner.fetchval(plans)
+                await prepare(owner_url, settings)
+                terms = await owner.fetchrow("select bonus_credits, seed from sign_up_terms")
+                seed = "sparky" if loaded in (None, "demo") else loaded
+                assert dict(terms) == {"bonus_credits": bonus, "seed": seed}
+                assert loaded is None or before == await owner.fetchval(plans)
+        finally:
+            await owner.close()
