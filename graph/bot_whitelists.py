@@ -12,6 +12,7 @@ from db.core.retries import retried
 from db.discord import operations
 from db.discord.operations import BotSecrets
 from db.discord.tables import BotWhitelistStatus
+from db.vault.watching import VaultKeys
 from graph.discord import BotWhitelistedUser
 from graph.engine.declare import mutation
 from graph.engine.execution.outcomes import RESULT, Outcome, Payload
@@ -125,6 +126,7 @@ class SyncBotWhitelistPayload(MutationPayload):
 async def redeem_bot_key(context: Context, input: RedeemBotKeyInput) -> Outcome:
     """Redeems a key for somebody at Discord, once."""
     context.signed_in()
+    await context.services.of(VaultKeys.of).refuse_missing()
     problems = Problems()
     product_id = noted_uuid(problems, input.product_id, "botProduct", "input", "productId")
     command = operations.redeem_key(
@@ -143,6 +145,7 @@ async def redeem_bot_key(context: Context, input: RedeemBotKeyInput) -> Outcome:
 async def sync_bot_whitelist(context: Context, input: SyncBotWhitelistInput) -> Payload:
     """Takes what one side changed, and tells what the other did."""
     actor = context.signed_in()
+    await context.services.of(VaultKeys.of).refuse_missing()
     problems = Problems()
     server_id = noted_uuid(problems, input.server_id, "discordServer", "input", "serverId")
     changes = []

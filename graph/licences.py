@@ -16,6 +16,7 @@ from db.core.row_ids import new_row_id
 from db.licences import operations, tables
 from db.licences.keys import LicenceKeys, written_key
 from db.licences.operations import LicenceBatch, LicensedProduct
+from db.vault.watching import VaultKeys
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
@@ -295,6 +296,7 @@ async def redeem_licence(context: Context, input: RedeemLicenceInput) -> Outcome
     written = written_key(input.key)
     if written is None:
         raise not_found("licence key", ("input", "key"))
+    await context.services.of(VaultKeys.of).refuse_missing()
     hashes = context.services.of(LicenceKeys.of).found_by(written)
     command = operations.redeem_licence(hashes, input.discord_id, input.roblox_id)
     return Outcome(command, {"licence": RESULT})
@@ -313,7 +315,9 @@ async def verify_licence(context: Context, input: VerifyLicenceInput) -> Payload
     problems.refuse()
     checks = context.services.of(LicenceChecks.of)
     if input.key is not None:
-        checked = await checks.check_key(input.key, product, input.machine_id, context.network)
+        # A key of the API may guess for itself; who has none is counted by their address.
+        by = context.network if context.actor.grant is None else context.actor.user_text
+        checked = await checks.check_key(input.key, product, input.machine_id, by)
         if input.machine_id is not None and checked.holds is None:
             # One that was new is counted, which is all that verifying may change.
             context.services.wake()

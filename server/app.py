@@ -38,6 +38,7 @@ from db.marketplace.receiving import ProductReceiver
 from db.uploads.operations import UploadLimits, publish_limits
 from db.uploads.receiving import UploadReceiver
 from db.vault.sealing import Vault
+from db.vault.watching import VaultKeys
 from graph.engine.documents.limits import Limits
 from graph.engine.documents.persisted import load_trusted_documents
 from graph.engine.execution.engine import Engine
@@ -242,6 +243,8 @@ class Server:
         try:
             async with self.services.database.transaction(SERVICE) as transaction:
                 await transaction.connection.fetchval("select 1")
+            if await self.services.of(VaultKeys.of).missing():
+                return JSONResponse({"status": "vault key missing"}, 503)
         except Exception:  # whatever it is, this process cannot serve now
             return JSONResponse({"status": "database unavailable"}, 503)
         return JSONResponse({"status": "ready"})

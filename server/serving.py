@@ -24,7 +24,7 @@ from db.embedded.database import EmbeddedDatabase, start_embedded
 from db.files.storage import open_storage
 from db.migrations.functions import refuse_outdated
 from db.migrations.migrate import migrate
-from db.vault.operations import check_keys, note_secrets_read
+from db.vault.operations import check_keys, note_secrets_read, refuse_missing_keys
 from db.vault.sealing import Vault
 from graph.live.bus import WakeBus
 from jobs.assistants import check_assistant
@@ -214,8 +214,8 @@ async def open_database(
 
     try:
         await database.at_start(check_release)
-        if settings.production:
-            await database.at_start(partial(check_keys, database, Vault(settings)))
+        check = check_keys if settings.production else refuse_missing_keys
+        await database.at_start(partial(check, database, Vault(settings)))
         await database.at_start(partial(note_secrets_read, database, secrets_read()))
     except BaseException:
         await database.close()

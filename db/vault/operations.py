@@ -11,6 +11,7 @@ from db.core.actor import SERVICE
 from db.core.commands import SqlFunction, call_as_service
 from db.core.pool import Database
 from db.vault.sealing import Vault
+from db.vault.watching import missing_keys
 from settings import SettingsError
 
 _USE_KEY = SqlFunction[list[str]](
@@ -27,10 +28,18 @@ async def check_keys(database: Database, vault: Vault) -> None:
     in_use = await call_as_service(
         database, _USE_KEY(current_head=vault.head.hex(), current_rounds=vault.rounds)
     )
-    missing = [head for head in in_use if not vault.has_key(bytes.fromhex(head))]
+    _refuse(sum(not vault.has_key(bytes.fromhex(head)) for head in in_use))
+
+
+async def refuse_missing_keys(database: Database, vault: Vault) -> None:
+    """The same without noting a key, for a start that takes the key from a file of its own."""
+    _refuse(await missing_keys(database, vault))
+
+
+def _refuse(missing: int) -> None:
     if missing:
         raise VaultKeyMissing(
-            f"VAULT_MASTER_KEY lacks {len(missing)} of the keys that values are sealed with: put it"
+            f"VAULT_MASTER_KEY lacks {missing} of the keys that values are sealed with: put it"
             " behind the first, separated by a comma, until `tallygraph vault rotate` is done"
         )
 

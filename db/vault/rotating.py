@@ -19,12 +19,14 @@ from db.core.compiling import sql_type
 from db.core.registry import metadata
 from db.core.sealed import blind_indexes, row_column, sealed_columns
 from db.vault.sealing import Vault
+from db.vault.watching import KEYS_KNOWN_SECONDS
 from vault_keys import SealBroken
 
 BATCH_ROWS = 2_000
 _NOTE_KEY = """
 insert into vault_keys as k (head, rounds) values ($1, $2)
 on conflict (head) do update set retired_at = null where k.retired_at is not null
+returning head
 """
 _RETIRE = """
 update vault_keys set retired_at = clock_timestamp()
@@ -139,7 +141,9 @@ async def rotate(
     """
     done = Rotated()
     async with as_owner(owner_url) as connection, as_owner(owner_url) as reading:
-        await connection.execute(_NOTE_KEY, vault.head.hex(), vault.rounds)
+        if await connection.fetchval(_NOTE_KEY, vault.head.hex(), vault.rounds):
+            # By then every process knows that the key is in use, and whether it has it.
+            await asyncio.sleep(KEYS_KNOWN_SECONDS)
         for one in sealed_tables():
             table = _Rotation(one, vault, done, connection, reading)
             await table.run(report, batch_rows)

@@ -19,6 +19,7 @@ from db.core.pool import Database
 from db.licences import operations as licences
 from db.licences.keys import LicenceKeys, written_key
 from db.licences.operations import FoundLicence, LicensedProduct
+from db.vault.watching import VaultKeys
 from db.whitelists import operations as whitelists
 from db.whitelists.operations import FoundEntry
 from graph.shared.known_answers import KnownAnswer, KnownAnswers
@@ -82,10 +83,12 @@ class LicenceChecks:
         database: Database,
         keys: LicenceKeys,
         rates: SharedRates,
+        vault_keys: VaultKeys,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._database = database
         self._keys = keys
+        self._vault_keys = vault_keys
         self._clock = clock
         self._log: ChangeLog | None = None
         self._is_listening = False
@@ -99,7 +102,8 @@ class LicenceChecks:
     @classmethod
     def of(cls, services: AccountServices) -> Self:
         """Those of a process."""
-        return cls(services.database, LicenceKeys.of(services), services.rates)
+        keys = LicenceKeys.of(services)
+        return cls(services.database, keys, services.rates, services.of(VaultKeys.of))
 
     def follow(self, log: ChangeLog) -> None:
         """Where changes are told of; without it, nothing is answered from memory."""
@@ -110,13 +114,14 @@ class LicenceChecks:
         key: str,
         product: LicensedProduct,
         machine_id: str | None,
-        network: str,
+        asked_by: str,
         *,
         seller_id: UUID | None = None,
     ) -> Checked:
         """Whether the licence of a key holds, on a machine that is counted.
 
-        With a seller, another's product is NOT_FOUND, whether or not it has such a key.
+        With a seller, another's product is NOT_FOUND, whether or not it has such a key. Whoever it
+        is asked by, an address or a user, may ask for few keys that there are not.
         """
         licences.check_machine(machine_id)
         written = written_key(key)
@@ -124,14 +129,15 @@ class LicenceChecks:
         known = self._known_licence(asked)
         found, was_known = known.found if known else None, known is not None
         if known is None and written is not None:
-            self._admit(network)
+            self._admit(asked_by)
             changes = self._changes
             hashes = self._keys.found_by(written)
             found = await licences.find_licence(self._database, hashes, product)
             if found is not None:
                 known = self._remember(self._licences, asked, found, found.licence_id, changes)
-        if found is None:
-            self._unknown.use(network)
+            if found is None:
+                await self._vault_keys.refuse_missing()
+                self._unknown.use(asked_by)
         if seller_id is not None and not await self._is_of(found, product, seller_id):
             raise not_found("product", ("input", "productId"))
         if found is None:
@@ -220,10 +226,10 @@ class LicenceChecks:
             known.know_machine(machine)
         return replace(answer, activations=count)
 
-    def _admit(self, network: str) -> None:
-        if seconds := self._unknown.wait(network):
+    def _admit(self, asked_by: str) -> None:
+        if seconds := self._unknown.wait(asked_by):
             raise RateLimited(
-                "Too many unknown keys came from this address; try again in a moment.",
+                "Too many unknown keys were asked for from here; try again in a moment.",
                 math.ceil(seconds),
             )
 

@@ -55,7 +55,7 @@ class Whitelists:
             fields.text("license_key"),
             product,
             fields.optional_text("machine_id"),
-            asking.network,
+            asking.actor.user_text,
             seller_id=asking.actor.user_id,
         )
         return RestAnswer(

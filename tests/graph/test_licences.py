@@ -16,7 +16,7 @@ from db.core.pool import Database
 from db.files.storage import open_storage
 from db.licences.keys import ALPHABET, key_of, new_key, written_key
 from graph.live.bus import WakeBus
-from graph.shared.licence_checks import LicenceChecks
+from graph.shared.licence_checks import UNKNOWN_PER_MINUTE, LicenceChecks
 from server.app import Server
 from server.remembered_answers import RememberedAnswers
 from settings import Settings
@@ -251,6 +251,66 @@ async def test_4_the_same_question_without_a_session_is_answered_from_memory_whi
         assert time.monotonic() < deadline + 5
         await asyncio.sleep(0.05)
     assert (await asked(VERIFY, expiring))["data"]["answer"]["status"] == "EXPIRED"
+
+
+async def test_1_5_a_process_without_a_key_in_use_says_so_and_finds_no_licence_unknown(
+    node: DeveloperNode, seller: Developer
+) -> None:
+    product = await seller.product()
+    (licence,) = await seller.licences(product)
+
+    async def verified(key: str, document: str = VERIFY) -> str:
+        answer = await node.http.post(
+            "/graphql",
+            json={"query": document, "variables": {"input": {"key": key}}},
+            headers={"authorization": f"Bearer {seller.token}"},
+        )
+        told = answer.json()
+        if "errors" in told:
+            return str(told["errors"][0]["extensions"]["code"])
+        errors = told["data"]["answer"]["errors"]
+        return str(errors[0]["code"] if errors else told["data"]["answer"].get("status"))
+
+    async def becomes(expected: tuple[str, str, int]) -> None:
+        deadline = time.monotonic() + 10
+        while True:
+            unknown = new_key()
+            ready = (await node.http.get("/readyz")).status_code
+            found = await verified(unknown), await verified(unknown, REDEEM), ready
+            if found == expected:
+                return
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.1)
+
+    await becomes(("UNKNOWN", "NOT_FOUND", 200))
+    head = "02000927c0" + "f" * 8
+    await node.owner.execute("insert into vault_keys (head, rounds) values ($1, 600000)", head)
+    try:
+        await becomes(("SERVICE_UNAVAILABLE", "SERVICE_UNAVAILABLE", 503))
+        assert await verified(licence["key"]) == "VALID"
+    finally:
+        await node.owner.execute("delete from vault_keys where head = $1", head)
+    await becomes(("UNKNOWN", "NOT_FOUND", 200))
+
+
+async def test_4_who_guesses_keys_stops_no_developer_behind_the_same_address(
+    node: DeveloperNode, seller: Developer
+) -> None:
+    product = await seller.product()
+    licences = await seller.licences(product, 3)
+
+    async def asked(key: str) -> Any:
+        body = {"query": VERIFY, "variables": {"input": {"key": key}}}
+        return (await node.http.post("/graphql", json=body)).json()
+
+    for _ in range(UNKNOWN_PER_MINUTE + 5):
+        # What cannot be a key is looked for nowhere, and not counted.
+        assert (await asked("AAAA-0000"))["data"]["answer"]["status"] == "UNKNOWN"
+    told = [await asked(new_key()) for _ in range(UNKNOWN_PER_MINUTE + 5)]
+    assert told[0]["data"]["answer"]["status"] == "UNKNOWN"
+    assert told[-1]["errors"][0]["extensions"]["code"] == "RATE_LIMITED"
+    by_rest = {"license_key": licences[0]["key"], "product_id": product["id"]}
+    assert (await seller.data("POST", "/v1/verify", json=by_rest))["valid"]
 
 
 async def test_4_a_licence_expires_and_is_extended(node: DeveloperNode, seller: Developer) -> None:
