@@ -126,8 +126,8 @@ class LicenceChecks:
         licences.check_machine(machine_id)
         written = written_key(key)
         asked = (written, product)
-        known = self._known_licence(asked)
-        found, was_known = known.found if known else None, known is not None
+        known = remembered = self._known_licence(asked)
+        found = known.found if known else None
         if known is None and written is not None:
             self._admit(asked_by)
             changes = self._changes
@@ -143,8 +143,8 @@ class LicenceChecks:
         if found is None:
             return Checked(LicenceCheckStatus.UNKNOWN)
         answer = _of_licence(found)
-        if was_known:
-            answer = replace(answer, holds=partial(self._holds, asked, known, answer))
+        if remembered is not None:
+            answer = replace(answer, holds=partial(self._holds, asked, remembered, answer))
         if machine_id is None or not answer.is_valid:
             return answer
         return await self._on_machine(found, known, self._keys.machine_hash(machine_id), answer)
