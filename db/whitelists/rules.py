@@ -13,7 +13,7 @@ NAME_CHARACTERS = 100
 MOST_REMOVED_AT_ONCE = 1_000
 LARGEST_ID = 2**63 - 1
 _DIGITS = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
-DISCORD_DIGITS = re.compile(r"[0-9]{17,19}", re.ASCII)
+DISCORD_DIGITS = re.compile(r"[0-9]{17,20}", re.ASCII)
 
 
 def roblox_number(text: str) -> int | None:
@@ -33,7 +33,7 @@ def problems_of_roblox_id(text: str | None, field: str) -> Iterator[DomainError]
 def problems_of_discord_id(text: str | None, field: str = "discordId") -> Iterator[DomainError]:
     """What is wrong with a user's id at Discord."""
     if text is not None and DISCORD_DIGITS.fullmatch(text) is None:
-        yield bad_input(f"{field} must have 17 to 19 digits.", "input", field)
+        yield bad_input(f"{field} must have 17 to 20 digits.", "input", field)
 
 
 def problems_of_naming(name: str, description: str | None) -> Iterator[DomainError]:
