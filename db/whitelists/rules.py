@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from db.core.errors import DomainError, bad_input
+from db.core.texts import problems_of_prose
 from db.whitelists.tables import DESCRIPTION_LIMIT_CHARACTERS
 
 NAME_CHARACTERS = 100
@@ -42,12 +43,7 @@ def problems_of_naming(name: str, description: str | None) -> Iterator[DomainErr
         yield bad_input(
             f"name must be one line of 1 to {NAME_CHARACTERS} characters.", "input", "name"
         )
-    if description is not None and len(description) > DESCRIPTION_LIMIT_CHARACTERS:
-        yield bad_input(
-            f"description may have at most {DESCRIPTION_LIMIT_CHARACTERS:,} characters.",
-            "input",
-            "description",
-        )
+    yield from problems_of_prose(description, DESCRIPTION_LIMIT_CHARACTERS, "input", "description")
 
 
 def problems_of_expiry(expires_at: datetime, now: datetime) -> Iterator[DomainError]:
