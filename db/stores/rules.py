@@ -51,7 +51,7 @@ def problems_of_store(values: Mapping[str, Any]) -> Iterator[DomainError]:
         there.get("description"), DESCRIPTION_LIMIT_CHARACTERS, "input", "description"
     )
     domain = there.get("custom_domain", "example.com")
-    if len(domain) > 253 or not _DOMAIN.fullmatch(domain):
+    if len(domain) > 240 or not _DOMAIN.fullmatch(domain) or domain.split(".")[-1].isdigit():
         yield bad_input(
             "customDomain must be a domain such as shop.example.com.", "input", "customDomain"
         )
