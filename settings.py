@@ -23,6 +23,7 @@ from settings_checks import (
     GOOD_SECRET,
     SECRET_MIN_CHARACTERS,
     BusUrl,
+    DnsServer,
     EmailAddress,
     LinkUrl,
     MailFrom,
@@ -58,6 +59,7 @@ LISTS = (
     "password_blocklist",
     "paymob_integration_id",
     "tool_providers",
+    "dns_servers",
 )
 METRICS_TOKEN_MIN_CHARACTERS = 16
 PROVIDERS = ("offline", "gemini")
@@ -135,6 +137,9 @@ class Settings(HasSecrets, BaseSettings):
     vonage_usd_per_eur: Annotated[float, Field(gt=0, le=100)] = 1.0
     # Where groups are looked at, whose ownership developers prove.
     roblox_api_url: WebUrl = "https://groups.roblox.com"
+    # Who is asked for the records that prove domains: addresses, with or without a port; the
+    # system's own without any.
+    dns_servers: Annotated[list[DnsServer], NoDecode] = []
 
     telephony_seed: str = "tallygraph"
     telephony_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0

@@ -40,6 +40,19 @@ def check_proxy(proxy: str) -> str:
         ) from None
 
 
+def check_dns_server(server: str) -> str:
+    """The address of a name server, with or without a port, as in 9.9.9.9 or 127.0.0.1:5353."""
+    address, colon, port = server.rpartition(":") if server.count(":") == 1 else (server, "", "53")
+    try:
+        ip_address(address)
+        is_port = not colon or 0 < int(port) < 65_536
+    except ValueError:
+        is_port = False
+    if not is_port:
+        raise ValueError(f"{server!r} is no name server; write its address, such as 9.9.9.9:53")
+    return server
+
+
 def check_origin(origin: str) -> str:
     """An origin as browsers send it (RFC 6454): in lower case, without the scheme's own port."""
     if not re.fullmatch(ORIGIN, origin):
@@ -107,6 +120,7 @@ def problem_of_secret(secret: str) -> str | None:
 # The types of settings. What matches no pattern is refused with the example.
 Proxy = Annotated[str, AfterValidator(check_proxy)]
 Origin = Annotated[str, AfterValidator(check_origin)]
+DnsServer = Annotated[str, AfterValidator(check_dns_server)]
 PasskeyOrigin = Annotated[str, AfterValidator(check_passkey_origin)]
 PublicUrl = Annotated[str, AfterValidator(check_public_url)]
 WebUrl = Annotated[str, Field(pattern=r"^https?://\S+$", examples=["https://api.example.com"])]

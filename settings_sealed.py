@@ -27,7 +27,7 @@ BOOTSTRAP = (
     "VAULT_MASTER_KEY_COMMAND",
     "VAULT_KEY_ROUNDS",
 )
-NAME = re.compile(r"[A-Z][A-Z0-9_]{1,99}")
+NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HEADING = "# Sealed by the vault's master key; `tallygraph secrets edit` opens it."
 
 _opened: dict[tuple[Path, int], Mapping[str, str]] = {}
@@ -109,7 +109,12 @@ def sealed_lines(path: Path) -> dict[str, str]:
     """The names in a sealed file, each with what is sealed; nothing where there is no file."""
     if not path.exists():
         return {}
-    lines = (line.strip() for line in path.read_text().splitlines())
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise SecretUnavailable(f": {path} can't be read ({reason})") from None
+    lines = (line.strip() for line in text.splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: sealed for name, _, sealed in pairs}
 

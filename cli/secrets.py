@@ -15,13 +15,19 @@ from typing import Annotated
 
 import typer
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
+from pydantic import TypeAdapter, ValidationError
 
 from cli.core.terminal import console, fail, operator, owner_url
-from settings import SettingsError, get_settings
+from settings import LISTS, Settings, SettingsError, get_settings
+from settings_checks import split_list
 from settings_sealed import problem_of_name, write_secrets
 from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 
 commands = typer.Typer(no_args_is_help=True, help="Secrets: settings in a sealed file.")
+
+# Of what is imported: many times what an .env file has.
+MOST_CHARACTERS = 1_000_000
 
 Name = Annotated[str, typer.Argument(help="The variable, such as DISCORD_TOKEN.")]
 
@@ -66,10 +72,15 @@ def import_command(
 ) -> None:
     """Takes the variables of an .env file over. Delete the file afterwards."""
     try:
-        text = file.read_text()
+        with file.open() as opened:
+            text = opened.read(MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError):
         fail(f"{file} can't be read.")
+    if len(text) > MOST_CHARACTERS:
+        fail(f"{file} has more than {MOST_CHARACTERS:,} characters: it is no file of variables.")
     added = _parsed(text)
+    if not added:
+        fail(f"{file} has no variable with a value.")
     _save({**sealed_secrets(), **added}, sorted(added))
 
 
@@ -97,7 +108,10 @@ def _edited(text: str) -> str:
         file.touch(mode=0o600)
         file.write_text(text)
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        done = subprocess.run([*shlex.split(editor), str(file)], check=False)  # noqa: S603
+        try:
+            done = subprocess.run([*shlex.split(editor), str(file)], check=False)  # noqa: S603
+        except (OSError, ValueError):
+            fail("The editor can't be run: nothing was changed. Name another in EDITOR.")
         if done.returncode != 0:
             fail(f"The editor ended with status {done.returncode}: nothing was changed.")
         return file.read_text()
@@ -105,6 +119,9 @@ def _edited(text: str) -> str:
 
 def _parsed(text: str) -> dict[str, str]:
     """The variables of a text of NAME=value lines."""
+    for line in parse_stream(StringIO(text)):
+        if line.error or (line.key is not None and line.value is None):
+            fail(f"Line {line.original.line} is not NAME=value: nothing was changed.")
     found = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value for name, value in found.items() if value}
 
@@ -120,9 +137,32 @@ def _save(values: Mapping[str, str], changed: list[str]) -> None:
             fail(f"{name}: {problem}.")
         if name in values and not values[name]:
             fail(f"{name}: there is no value.")
+        if name in values and (problem := _problem_of_value(name, values[name])):
+            fail(f"{name}: {problem}. Nothing was changed.")
     write_secrets(secrets_file(), secrets_ring(), values)
     _note("set_secrets", changed)
     console.print(f"{', '.join(changed)}: saved. Servers read it when they start.", markup=False)
+
+
+def _problem_of_value(name: str, value: str) -> str | None:
+    """Why no server could start with a value; nothing for a good one. It never holds the value."""
+    if "\0" in value:
+        return "it holds the character 0, which no variable can"
+    field = Settings.model_fields.get(name.lower())
+    if field is None:
+        return None
+    read = split_list(value) if name.lower() in LISTS else value
+    adapter: TypeAdapter[object] = TypeAdapter(field.rebuild_annotation())
+    try:
+        adapter.validate_python(read)
+    except ValidationError as refused:
+        try:
+            # What is no text, number or list of texts is written as JSON.
+            adapter.validate_json(value)
+        except ValidationError:
+            first = refused.errors(include_input=False, include_url=False, include_context=False)[0]
+            return "no server takes it" if first["type"] == "value_error" else first["msg"]
+    return None
 
 
 def _note(action: str, names: list[str]) -> None:
@@ -133,5 +173,12 @@ def _note(action: str, names: list[str]) -> None:
         url = owner_url(get_settings())
     except SettingsError:
         console.print("No database runs, so that the audit log does not tell of it.")
+        return
+    except ValidationError:
+        console.print(
+            "Other settings can't be read, so that the audit log does not tell of it; mend those "
+            f"in the environment, in .env or in {secrets_file()}.",
+            markup=False,
+        )
         return
     asyncio.run(note_secrets(url, action, names, operator()))

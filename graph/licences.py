@@ -49,7 +49,7 @@ state_enum(tables.LicenceSource)
 state_enum(LicenceCheckStatus)
 
 _PRODUCT = "The global id of a product, of a store's or of a developer's."
-_DISCORD_ID = "A user's id at Discord, 17 to 19 digits."
+_DISCORD_ID = "A user's id at Discord, 17 to 20 digits."
 _ROBLOX_ID = "A number at Roblox, in digits."
 _KEY = "Four groups of four characters, in any case, with or without dashes."
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import strawberry
 
 from db.core.errors import ErrorCode, Problems
 from db.stores import operations, tables
-from db.stores.tables import ConnectStatus, CreatorType, PayoutStatus
+from db.stores.domains import proof_of, require_proof
+from db.stores.tables import ConnectStatus, CreatorType, DomainStatus, PayoutStatus
 from graph.accounts import User
 from graph.engine.declare import (
     NEWEST_FIRST,
     backed_by,
     column,
+    computed,
     connection,
     global_id,
     mutation,
@@ -33,6 +36,7 @@ from payments.onboarding import sellers_of
 
 state_enum(CreatorType)
 state_enum(ConnectStatus)
+state_enum(DomainStatus)
 state_enum(PayoutStatus)
 
 _SELLERS_AT = "A payment provider that keeps accounts of sellers: `stripe` or `paypal`."
@@ -84,9 +88,26 @@ class Store(Node):
     layout: JSON = column(description="What is where on its page, as its front end reads it.")
     links: JSON = column(description=_LINKS)
     custom_domain: str | None = column(
-        description="A domain of the owner's. It is kept and unique; whoever runs the service "
-        "leads it here."
+        description="A domain that the owner names. It is theirs once `customDomainStatus` is "
+        "VERIFIED; whoever runs the service leads it here then, and no other."
     )
+    custom_domain_status: DomainStatus | None = column(
+        description="Whether that is proven; null without a domain. One store at a time has a "
+        "domain VERIFIED."
+    )
+    custom_domain_verified_at: datetime | None = column(
+        description="Since when it is proven; null while it is not."
+    )
+
+    @computed(
+        "id",
+        description="What proves a domain: a TXT record with this text at the name `_tallygraph` "
+        "below it, such as `_tallygraph.shop.example.com`. Then `verifyCustomDomain`.",
+    )
+    def custom_domain_proof(self: Any) -> str:
+        """It is no secret: whoever may write the record has the domain."""
+        return proof_of(UUID(self.id))
+
     is_public: bool = column(description="Whether others see it.")
     connect_status: ConnectStatus = column(
         description="How far its account at Stripe is, which takes what it earns there."
@@ -188,6 +209,11 @@ class UpdateStoreInput:
     )
 
 
+@strawberry.input(description="A store whose domain is to be proven.")
+class VerifyCustomDomainInput:
+    store_id: strawberry.ID = strawberry.field(description="The store's global id.")
+
+
 @strawberry.input(description="A store to be paid, and where its owner goes after that.")
 class OnboardSellerInput:
     store_id: strawberry.ID = strawberry.field(description="The store's global id.")
@@ -219,7 +245,7 @@ class SaveCreatorProfilePayload(MutationPayload):
     )
 
 
-@strawberry.type(description="Result of `createStore` and `updateStore`.")
+@strawberry.type(description="Result of `createStore`, `updateStore` and their kin.")
 class StorePayload(MutationPayload):
     store: Store | None = strawberry.field(description="The store as it is now; null on errors.")
 
@@ -257,6 +283,16 @@ async def onboard_seller(context: Context, input: OnboardSellerInput) -> Payload
         actor, store_id, provider=input.provider, return_url=input.return_url
     )
     return Payload({"url": url})
+
+
+async def verify_custom_domain(context: Context, input: VerifyCustomDomainInput) -> Payload:
+    """Looks whether a store's domain names it."""
+    actor, services = context.signed_in(), context.services
+    store_id = uuid_from_global_id(input.store_id, "store", "input", "storeId")
+    domain = await operations.domain_of(services.database, actor, store_id)
+    await require_proof(domain, store_id, services.settings.dns_servers)
+    await operations.note_domain(services.database, store_id, domain, is_proven=True)
+    return Payload({"store": Ref(store_id)})
 
 
 async def refresh_seller(context: Context, input: RefreshSellerInput) -> Payload:
@@ -323,6 +359,19 @@ class StoresMutation:
         errors=(ErrorCode.BAD_USER_INPUT, ErrorCode.NOT_FOUND),
         for_api_keys=True,
         description="Change a store of the caller's.",
+    )
+    verify_custom_domain: StorePayload | None = mutation(
+        verify_custom_domain,
+        VerifyCustomDomainInput,
+        errors=(
+            ErrorCode.NOT_FOUND,
+            ErrorCode.INVALID_STATE,
+            ErrorCode.PROVIDER_REFUSED,
+            ErrorCode.PROVIDER_FAILED,
+        ),
+        for_api_keys=True,
+        description="Look now whether a store's domain has the TXT record `customDomainProof`; a "
+        "job looks as well. Then the domain is this store's, whoever had it before.",
     )
     onboard_seller: OnboardSellerPayload | None = mutation(
         onboard_seller,

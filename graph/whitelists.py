@@ -48,7 +48,7 @@ from graph.shared.scalars import JSON
 state_enum(tables.WhitelistUserStatus)
 
 _ROBLOX_ID = "A number at Roblox, in digits."
-_DISCORD_ID = "A user's id at Discord, 17 to 19 digits."
+_DISCORD_ID = "A user's id at Discord, 17 to 20 digits."
 
 
 def _digits(name: str, description: str) -> Any:

@@ -26,6 +26,8 @@ SIGNATURE_HEADER = "stripe-signature"
 TOLERANCE = timedelta(seconds=300)
 CALL_SECONDS = 15.0
 RETRIES = 2
+# What an answer raises where something in it is missing, or is something else.
+UNDOCUMENTED = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
 
 
 def make_client(settings: Settings) -> stripe.StripeClient:
@@ -60,13 +62,34 @@ def check_signature(delivery: Delivery, secrets: Sequence[str]) -> None:
         raise DeliveryRefused(DeliveryRefusal.STALE, "it was signed more than 300 s ago, or ahead")
 
 
+def text_of(said: object) -> str:
+    """A text of an answer, an id or an address; TypeError for anything else."""
+    if not isinstance(said, str) or not said:
+        raise TypeError("it is no text")
+    return said
+
+
+@contextmanager
+def reading(what: str) -> Iterator[None]:
+    """Says PROVIDER_FAILED for an answer that is not as Stripe documents it."""
+    try:
+        yield
+    except UNDOCUMENTED as error:
+        raise provider_failed(NAME, f"{what}: {type(error).__name__}") from None
+
+
 @contextmanager
 def asking(what: str) -> Iterator[None]:
-    """Says PROVIDER_REFUSED for what Stripe will never do, PROVIDER_FAILED for all else."""
+    """Says PROVIDER_REFUSED for what Stripe will never do, PROVIDER_FAILED for all else.
+
+    That includes an answer which is not as Stripe documents it, whoever stumbles over it: the
+    library, or what reads the answer within.
+    """
     import stripe
 
     try:
-        yield
+        with reading(what):
+            yield
     except (stripe.InvalidRequestError, stripe.CardError) as error:
         raise provider_refused(NAME, f"{what}: {error.code}") from None
     except stripe.StripeError as error:

@@ -6,7 +6,9 @@ import stat
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.secrets import commands
 from settings import Settings, SettingsError
 from settings_sealed import problem_of_name, secrets_read, write_secrets
 from settings_secrets import sealed_secrets, secrets_file, secrets_ring
@@ -76,3 +78,78 @@ def test_what_leads_to_the_file_stands_outside_of_it() -> None:
     assert problem_of_name("DISCORD_TOKEN") is None
     ring = KeyRing([KEY], 100_000)
     assert ring.open_at("sealed file", "A", ring.seal_at("sealed file", "A", CANARY)) == CANARY
+
+
+def told(*arguments: str, given: str | None = None) -> tuple[int, str]:
+    """The status of a command of `secrets`, and all that it says."""
+    done = CliRunner().invoke(commands, list(arguments), input=given)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def held() -> str:
+    return secrets_file().read_text() if secrets_file().exists() else ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "PORT=notanumber\n",
+        f"GOOD={CANARY}\nno equals here\n",
+        "A=\n",
+        "",
+        f"NUL={CANARY}\0b\n",
+        f"lower={CANARY}\n",
+        f"VAULT_MASTER_KEY={CANARY}\n",
+        f"TRUSTED_PROXIES={CANARY}\n",
+        f"LONG={'x' * 1_000_001}\n",
+    ],
+)
+def test_requirement_9_4_what_cannot_be_taken_changes_nothing_and_is_not_told(
+    folder: Path, text: str
+) -> None:
+    assert told("set", "DISCORD_TOKEN", given=CANARY)[0] == 0
+    before, file = held(), folder / "given.env"
+    file.write_text(text)
+    status, said = told("import", str(file))
+    assert (status, held()) == (1, before)
+    assert said
+    assert CANARY not in said
+
+
+def test_requirement_9_2_odd_files_are_imported_as_they_are_meant(folder: Path) -> None:
+    file = folder / "given.env"
+    file.write_text("# x\nexport A=1\r\n\nB='two words # and more'\nC=\"x\\ny\"\nA=3\nD=$A\n")
+    assert told("import", str(file))[0] == 0
+    assert dict(sealed_secrets()) == {"A": "3", "B": "two words # and more", "C": "x\ny", "D": "$A"}
+    assert told("import", str(folder / "missing.env"))[0] == 1
+
+
+def test_requirement_9_2_an_editor_that_fails_or_spoils_a_line_changes_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told("set", "DISCORD_TOKEN", given=CANARY)[0] == 0
+    before = held()
+    monkeypatch.delenv("VISUAL", raising=False)
+    for editor in ("false", "sh -c 'echo spoilt >> \"$0\"'", "no-such-editor-here"):
+        monkeypatch.setenv("EDITOR", editor)
+        status, said = told("edit")
+        assert (status, held(), CANARY in said) == (1, before, False)
+    monkeypatch.setenv("EDITOR", "sh -c 'echo NEW=1 >> \"$0\"'")
+    assert told("edit")[0] == 0
+    assert set(sealed_secrets()) == {"DISCORD_TOKEN", "NEW"}
+
+
+def test_a_bad_value_that_stands_already_stops_no_repair(folder: Path) -> None:
+    write_secrets(secrets_file(), secrets_ring(), {"PORT": "x", "DISCORD_TOKEN": CANARY})
+    status, said = told("get", "DISCORD_TOKEN")
+    assert (status, CANARY in said) == (0, True)
+    assert told("remove", "PORT")[0] == 0
+    assert Settings().port == 8000
+
+
+def test_a_sealed_file_that_is_no_text_is_told_of(folder: Path) -> None:
+    secrets_file().parent.mkdir(parents=True)
+    secrets_file().write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="it is no text"):
+        sealed_secrets()

@@ -18,4 +18,22 @@ language sql immutable security definer set search_path = pg_catalog, pg_temp as
     select cents - cents % coalesce(app.currency_step(for_provider, wanted_currency), 1);
 $$;
 
-revoke execute on function app.currency_step(text, text), app.payable_cents(integer, text, text) from public;
+-- What is paid at least of a currency, where anything is.
+create or replace function app.least_payable_cents(for_provider text, wanted_currency text) returns integer
+language sql immutable security definer set search_path = pg_catalog, pg_temp as $$
+    select greatest(app.currency_step(for_provider, wanted_currency), case
+        when wanted_currency in ('AED', 'MYR', 'PLN', 'RON') then 200
+        when wanted_currency = 'CZK' then 1500
+        when wanted_currency = 'DKK' then 250
+        when wanted_currency = 'GBP' then 30
+        when wanted_currency = 'HKD' then 400
+        when wanted_currency = 'HUF' then 17500
+        when wanted_currency = 'JPY' then 5000
+        when wanted_currency in ('MXN', 'THB') then 1000
+        when wanted_currency in ('NOK', 'SEK') then 300
+        else 50 end);
+$$;
+
+revoke execute on function app.currency_step(text, text), app.payable_cents(integer, text, text),
+    app.least_payable_cents(text, text)
+from public;

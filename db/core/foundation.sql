@@ -231,6 +231,28 @@ begin
 end;
 $$;
 
+-- Whether a text is a cursor of that life of what two sides keep together: its position, and in the pages of a first sync
+-- up to which position everybody is told of.
+create or replace function app.is_sync_cursor(cursor_text text, life text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select cursor_text ~ '^[0-9a-f]{16}-[0-9]{1,18}(-[0-9]{1,18})?$' and split_part(cursor_text, '-', 1) = life;
+$$;
+
+-- Up to which position a side is told of everybody, and behind it of what the other side changed: what there is for who
+-- has no cursor, and the same on the pages that follow.
+create or replace function app.everybody_until(cursor_text text, reached bigint) returns bigint
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select case when cursor_text is null then reached
+        else coalesce(nullif(split_part(cursor_text, '-', 3), '')::bigint, 0) end;
+$$;
+
+-- The cursor after a page that ends at a position.
+create or replace function app.sync_cursor(life text, "position" bigint, everybody bigint) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select life || '-' || sync_cursor.position
+        || case when sync_cursor.position < everybody then '-' || everybody else '' end;
+$$;
+
 -- Reads a function's payload in the function's own statement. Volatile, so that it sees the rows the function
 -- has just written, and running as its caller, so that row-level security guards what it reads.
 -- `selection` is made by the engine; it reads $1, the function's result, and $2, its parameters.
@@ -244,6 +266,9 @@ begin
 end;
 $$;
 
+revoke execute on function
+    app.is_sync_cursor(text, text), app.everybody_until(text, bigint), app.sync_cursor(text, bigint, bigint)
+from public;
 grant execute on function app.user_id(), app.uuid_v7() to anon, authenticated, service;
 grant execute on function app.required_user_id(), app.refuse_nobody(), app.refuse(text, text, jsonb) to authenticated, service;
 grant execute on function app.answer(uuid, text, jsonb) to authenticated;

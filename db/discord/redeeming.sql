@@ -158,6 +158,7 @@ declare
     life text;
     reached bigint := app.enter_bot_whitelist(wanted);
     seen bigint := 0;
+    everybody bigint;
     product public.bot_products;
     change jsonb;
     outcome text;
@@ -168,8 +169,7 @@ declare
 begin
     select left(md5(e.epoch::text || wanted::text), 16) into life from public.database_epoch e;
     if since is not null then
-        seen := case when since ~ '^[0-9a-f]{16}-[0-9]{1,18}$' and split_part(since, '-', 1) = life
-            then split_part(since, '-', 2)::bigint end;
+        seen := case when app.is_sync_cursor(since, life) then split_part(since, '-', 2)::bigint end;
         if seen is null or seen > reached then
             perform app.refuse('CURSOR_EXPIRED', 'The changes after this cursor are no longer known. Sync without `since`'
                 ' to get everything.', '{"path": ["input", "since"]}');
@@ -185,6 +185,7 @@ begin
             'discord_id', change ->> 'discord_id', 'outcome', outcome);
     end loop;
     select h.position into reached from public.bot_whitelist_heads h where h.server_id = wanted;
+    everybody := app.everybody_until(since, reached);
     select coalesce(jsonb_agg(to_jsonb(p) order by p.position), '[]'), max(p.position), count(*) = page_rows
     into page, last_position, has_more
     from (
@@ -192,12 +193,12 @@ begin
             u.roblox_id::text as roblox_id, u.roblox_username, u.status, u.changed_by, u.redeemed_at, u.updated_at,
             u.position
         from public.bot_products p join public.bot_whitelisted_users u on u.product_id = p.id
-        where p.server_id = wanted and u.position > seen and (since is null or u.changed_by <> side)
-            and (since is not null or u.status = 'ACTIVE')
+        where p.server_id = wanted and u.position > seen
+            and case when u.position > everybody then u.changed_by <> side else u.status = 'ACTIVE' end
         order by u.position limit page_rows
     ) p;
     return jsonb_build_object('accepted', taken, 'changes', page, 'has_more', has_more,
-        'cursor', life || '-' || case when has_more then last_position else reached end);
+        'cursor', app.sync_cursor(life, case when has_more then last_position else reached end, everybody));
 end;
 $$;
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from db.core.errors import DomainError, bad_input
+from db.core.texts import problems_of_prose
 from db.licences.tables import ACTIVATIONS_LIMIT
 
 MOST_AT_ONCE = 1_000
@@ -45,6 +46,8 @@ def problems_of_reason(reason: str | None) -> Iterator[DomainError]:
     """What is wrong with why somebody is banned."""
     if reason is not None and not 1 <= len(reason.strip()) <= REASON_CHARACTERS:
         yield bad_input(f"reason must have 1 to {REASON_CHARACTERS} characters.", "input", "reason")
+    else:
+        yield from problems_of_prose(reason, 2 * REASON_CHARACTERS, "input", "reason")
 
 
 def problems_of_machine(machine_id: str | None) -> Iterator[DomainError]:

@@ -87,7 +87,7 @@ class Licence(Base):
         CheckConstraint("activation_count >= 0", name="activation_count"),
         CheckConstraint("duration_days between 1 and 36500", name="duration_days"),
         CheckConstraint("isfinite(expires_at)", name="expires_at"),
-        CheckConstraint("discord_id ~ '^[0-9]{17,19}$'", name="discord_id"),
+        CheckConstraint("discord_id ~ '^[0-9]{17,20}$'", name="discord_id"),
         CheckConstraint("roblox_id > 0", name="roblox_id"),
         CheckConstraint("length(ban_reason) <= 500", name="ban_reason"),
         CheckConstraint(

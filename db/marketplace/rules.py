@@ -6,17 +6,16 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from db.billing.currencies import WHOLE, least_price_cents, store_step_cents
+from db.billing.currencies import CURRENCIES, WHOLE, least_price_cents, store_step_cents
 from db.billing.tables import PRODUCT_DESCRIPTION_CHARACTERS
 from db.core.errors import DomainError, bad_input
-from db.core.texts import is_visible_line, problems_of_name, written_name
+from db.core.texts import is_visible_line, problems_of_name, problems_of_prose, written_name
 from db.marketplace.tables import FILE_LIMIT_BYTES, NOTES_LIMIT_CHARACTERS
 
 TAGS_LIMIT = 20
 PRICE_LIMIT_CENTS = 10_000_000
 # What has no smaller unit counts in larger numbers.
 WHOLE_PRICE_LIMIT_CENTS = 100_000_000
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _TAG = re.compile(r"[a-z0-9][a-z0-9+.# -]{0,29}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,48}/[a-z0-9][a-z0-9!#$&^_.+-]{0,48}")
 # Those that browsers run or show as a page of ours.
@@ -40,11 +39,9 @@ def problems_of_product(values: Mapping[str, Any]) -> Iterator[DomainError]:
     there = {name: value for name, value in values.items() if value is not None}
     if "name" in there:
         yield from problems_of_name(there["name"], "input", "name")
-    if len(there.get("description", "")) > PRODUCT_DESCRIPTION_CHARACTERS:
-        yield bad_input(
-            f"description may have at most {PRODUCT_DESCRIPTION_CHARACTERS} characters.",
-            *("input", "description"),
-        )
+    yield from problems_of_prose(
+        there.get("description"), PRODUCT_DESCRIPTION_CHARACTERS, "input", "description"
+    )
     category = there.get("category", "scripts")
     if not 1 <= len(category) <= 50 or not is_visible_line(category):
         yield bad_input("category must be one line of 1 to 50 characters.", "input", "category")
@@ -77,7 +74,7 @@ def problems_of_price(cents: int, currency: str) -> Iterator[DomainError]:
             f"{step}, such as 50,000 for 500.",
             *("input", "price", "amountCents"),
         )
-    if not _CURRENCY.fullmatch(currency):
+    if currency not in CURRENCIES:
         yield bad_input(
             "currency must be an ISO 4217 code such as USD.", "input", "price", "currency"
         )
@@ -106,7 +103,4 @@ def problems_of_version(label: str, notes: str | None) -> Iterator[DomainError]:
     """What is wrong with how a version is called."""
     if not 1 <= len(label) <= 50 or not is_visible_line(label):
         yield bad_input("label must be one line of 1 to 50 characters.", "input", "label")
-    if notes is not None and len(notes) > NOTES_LIMIT_CHARACTERS:
-        yield bad_input(
-            f"notes may have at most {NOTES_LIMIT_CHARACTERS} characters.", "input", "notes"
-        )
+    yield from problems_of_prose(notes, NOTES_LIMIT_CHARACTERS, "input", "notes")

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from db.core.commands import FunctionCall, SqlFunction
 from db.core.errors import DomainError, Problems, bad_input
+from db.core.texts import problems_of_prose
 from db.reviews.tables import TEXT_LIMIT_CHARACTERS
 
 _SAVE = SqlFunction[UUID](
@@ -17,7 +18,7 @@ _DELETE = SqlFunction[UUID]("app.delete_review", "uuid", wanted="uuid")
 
 def save_review(product_id: str, rating: int, text: str | None) -> FunctionCall[UUID]:
     """Writes the actor's review of a product, or writes it anew; gives it."""
-    Problems(_problems(rating, text)).refuse()
+    Problems(problems_of_review(rating, text)).refuse()
     return _SAVE(wanted=product_id, given_rating=rating, given_text=text)
 
 
@@ -26,10 +27,8 @@ def delete_review(review_id: UUID) -> FunctionCall[UUID]:
     return _DELETE(wanted=review_id)
 
 
-def _problems(rating: int, text: str | None) -> Iterator[DomainError]:
+def problems_of_review(rating: int, text: str | None) -> Iterator[DomainError]:
+    """What is wrong with a review."""
     if not 1 <= rating <= 5:
         yield bad_input("rating must be between 1 and 5.", "input", "rating")
-    if text is not None and len(text) > TEXT_LIMIT_CHARACTERS:
-        yield bad_input(
-            f"text may have at most {TEXT_LIMIT_CHARACTERS} characters.", "input", "text"
-        )
+    yield from problems_of_prose(text, TEXT_LIMIT_CHARACTERS, "input", "text")

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from db.billing.currencies import store_step_cents
+from db.billing.currencies import CURRENCIES, store_step_cents
 from db.core.errors import DomainError, bad_input
 
 _CODE = re.compile(r"[A-Z0-9-]{3,32}")
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _AMOUNTS = ("amount_cents", "min_purchase_cents", "max_discount_cents")
 _FIELDS = {
     "amount_cents": "amountCents",
@@ -47,7 +46,7 @@ def _problems_of_kind(there: Mapping[str, Any]) -> Iterator[DomainError]:
             "A FIXED code says amountCents; a PERCENTAGE does not.", "input", "amountCents"
         )
     currency = there.get("currency")
-    if currency is not None and not _CURRENCY.fullmatch(currency):
+    if currency is not None and currency not in CURRENCIES:
         yield bad_input("currency must be an ISO 4217 code such as USD.", "input", "currency")
     if currency is None and any(name in there for name in _AMOUNTS):
         yield bad_input("Say the currency of the amounts.", "input", "currency")

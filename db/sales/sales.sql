@@ -87,6 +87,12 @@ begin
     perform app.check_seller(product, buyer, wanted_provider);
     discount := app.take_discount(product, discount_code, price.amount_cents, price.currency);
     discount.cents := app.payable_cents(discount.cents, wanted_provider, price.currency);
+    if discount.cents > 0 and price.amount_cents - discount.cents between 1
+        and app.least_payable_cents(wanted_provider, price.currency) - 1 then
+        perform app.refuse('BAD_USER_INPUT',
+            'With this code less would be left than can be paid. Choose another code, or none.',
+            '{"path": ["input", "discountCode"]}');
+    end if;
     insert into public.orders (user_id, product_id, kind, provider, amount_cents, currency, success_url, cancel_url,
         expires_at)
     values (buyer, product.id, product.kind, wanted_provider, price.amount_cents - discount.cents, price.currency,

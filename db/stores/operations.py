@@ -9,7 +9,7 @@ from uuid import UUID
 
 from db.core.actor import SERVICE, Actor
 from db.core.commands import FunctionCall, SqlFunction, call_as_service
-from db.core.errors import Problems
+from db.core.errors import DomainError, ErrorCode, Problems
 from db.core.pool import Database
 from db.credits.rules import problems_of_key
 from db.stores.rules import problems_of_creator, problems_of_store, written_store
@@ -43,6 +43,9 @@ _DUE_TRANSFER = SqlFunction[Any](
 _NOTE_TRANSFER = SqlFunction[None](
     "app.note_transfer", "void", from_provider="text", dispute="text", step="text"
 )
+_NOTE_DOMAIN = SqlFunction[None](
+    "app.note_domain", "void", wanted="uuid", domain="text", is_proven="boolean"
+)
 _SAVE_CREATOR = SqlFunction[UUID]("app.save_creator_profile", "uuid", given="jsonb")
 
 
@@ -64,6 +67,41 @@ class DueTransfer:
     payment: str | None
     amount_cents: int | None
     step: str | None
+
+
+async def domain_of(database: Database, actor: Actor, store_id: UUID) -> str:
+    """The domain that a store of the actor's names; NOT_FOUND for any other."""
+    async with database.transaction(actor) as transaction:
+        row = await transaction.connection.fetchrow(
+            "select custom_domain from stores where id = $1 and user_id = $2",
+            store_id,
+            actor.user_id,
+        )
+    if row is None:
+        raise DomainError(ErrorCode.NOT_FOUND, "There is no such store.", ("input", "storeId"))
+    if row["custom_domain"] is None:
+        raise DomainError(
+            ErrorCode.INVALID_STATE,
+            "This store names no domain. Set `customDomain` first.",
+            ("input", "storeId"),
+        )
+    return str(row["custom_domain"])
+
+
+async def note_domain(database: Database, store_id: UUID, domain: str, *, is_proven: bool) -> None:
+    """Notes whether a store's domain names it."""
+    await call_as_service(
+        database, _NOTE_DOMAIN(wanted=store_id, domain=domain, is_proven=is_proven)
+    )
+
+
+async def due_domains(database: Database, at_most: int) -> list[tuple[UUID, str]]:
+    """Stores and their domains whose record is to be looked for now."""
+    async with database.pools[SERVICE.role].connection() as connection:
+        rows = await connection.raw.fetch(
+            "select store_id, domain from app.due_domains($1)", at_most
+        )
+    return [(row["store_id"], row["domain"]) for row in rows]
 
 
 async def begin_onboarding(

@@ -8,9 +8,9 @@ from typing import Any
 
 import orjson
 
-from db.accounts.emails import could_be_email
+from db.accounts.emails import check_new_email
 from db.core.errors import DomainError, bad_input
-from db.core.texts import is_visible_line, problems_of_name, written_name
+from db.core.texts import is_visible_line, problems_of_name, problems_of_prose, written_name
 from db.stores.tables import (
     BUSINESS_LIMIT_CHARACTERS,
     DESCRIPTION_LIMIT_CHARACTERS,
@@ -47,13 +47,11 @@ def problems_of_store(values: Mapping[str, Any]) -> Iterator[DomainError]:
         )
     if "name" in there:
         yield from problems_of_name(there["name"], "input", "name")
-    if len(there.get("description", "")) > DESCRIPTION_LIMIT_CHARACTERS:
-        yield bad_input(
-            f"description may have at most {DESCRIPTION_LIMIT_CHARACTERS} characters.",
-            *("input", "description"),
-        )
+    yield from problems_of_prose(
+        there.get("description"), DESCRIPTION_LIMIT_CHARACTERS, "input", "description"
+    )
     domain = there.get("custom_domain", "example.com")
-    if len(domain) > 253 or not _DOMAIN.fullmatch(domain):
+    if len(domain) > 240 or not _DOMAIN.fullmatch(domain) or domain.split(".")[-1].isdigit():
         yield bad_input(
             "customDomain must be a domain such as shop.example.com.", "input", "customDomain"
         )
@@ -88,13 +86,13 @@ def problems_of_creator(values: Mapping[str, Any]) -> Iterator[DomainError]:
         yield bad_input(
             "businessName must be one line of 1 to 100 characters.", "input", "businessName"
         )
-    if len(there.get("business_description", "")) > BUSINESS_LIMIT_CHARACTERS:
-        yield bad_input(
-            f"businessDescription may have at most {BUSINESS_LIMIT_CHARACTERS} characters.",
-            *("input", "businessDescription"),
-        )
-    if not could_be_email(there.get("contact_email", "shop@example.com")):
-        yield bad_input("contactEmail must be an e-mail address.", "input", "contactEmail")
+    yield from problems_of_prose(
+        there.get("business_description"), BUSINESS_LIMIT_CHARACTERS, "input", "businessDescription"
+    )
+    try:
+        check_new_email(there.get("contact_email", "shop@example.com"))
+    except DomainError as refusal:
+        yield bad_input(refusal.message, "input", "contactEmail")
     if not _is_link(there.get("website_url", "https://example.com")):
         yield bad_input(
             "websiteUrl must be an address such as https://example.com.", "input", "websiteUrl"

@@ -38,7 +38,7 @@ begin
         perform app.refuse('BAD_USER_INPUT', 'Another store has this slug. Choose another.',
             '{"path": ["input", "slug"]}');
     end if;
-    perform app.refuse('BAD_USER_INPUT', 'Another store has this domain.', '{"path": ["input", "customDomain"]}');
+    raise unique_violation using constraint = constraint_name;
 end;
 $$;
 
@@ -59,10 +59,12 @@ begin
     elsif (select count(*) from public.stores s where s.user_id = actor_id) >= stores_limit then
         perform app.refuse('LIMIT_EXCEEDED', format('One user has at most %s stores.', stores_limit));
     end if;
-    insert into public.stores (user_id, slug, name, description, theme, layout, links, custom_domain, is_public)
+    insert into public.stores (user_id, slug, name, description, theme, layout, links, custom_domain,
+        custom_domain_status, domain_due_at, is_public)
     values (actor_id, given ->> 'slug', given ->> 'name', given ->> 'description', coalesce(given -> 'theme', '{}'),
         coalesce(given -> 'layout', '{}'), coalesce(given -> 'links', '{}'), given ->> 'custom_domain',
-        coalesce((given ->> 'is_public')::boolean, true))
+        case when given ->> 'custom_domain' is not null then 'PENDING' end,
+        case when given ->> 'custom_domain' is not null then now() end, coalesce((given ->> 'is_public')::boolean, true))
     returning id into made;
     perform app.note_store(made, 'create_store');
     perform app.remember_result(actor_id, 'create_store', idempotency_key, fingerprint, made);
@@ -86,11 +88,20 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     store public.stores := app.enter_store(wanted, 'id');
     changed public.stores := jsonb_populate_record(store, given);
+    is_same_domain boolean := changed.custom_domain is not distinct from store.custom_domain;
     taken text;
 begin
+    if not is_same_domain then
+        changed.custom_domain_status := case when changed.custom_domain is not null then 'PENDING' end;
+        changed.domain_due_at := case when changed.custom_domain is not null then now() end;
+        changed.custom_domain_verified_at := null;
+        changed.domain_misses := 0;
+    end if;
     update public.stores s
     set slug = changed.slug, name = changed.name, description = changed.description, theme = changed.theme,
         layout = changed.layout, links = changed.links, custom_domain = changed.custom_domain,
+        custom_domain_status = changed.custom_domain_status, domain_due_at = changed.domain_due_at,
+        custom_domain_verified_at = changed.custom_domain_verified_at, domain_misses = changed.domain_misses,
         affiliate_commission_percent = changed.affiliate_commission_percent,
         is_public = changed.is_public, updated_at = clock_timestamp()
     where s.id = wanted;
@@ -103,6 +114,53 @@ exception when unique_violation then
     get stacked diagnostics taken = constraint_name;
     perform app.refuse_taken_name(taken);
 end;
+$$;
+
+-- Notes whether a store's domain names it, as its name servers said; one that the store does not name any more is
+-- nobody's concern. Whoever proves a domain takes it from the store that had: the record is written by whoever has the
+-- domain now. One that is not proven is looked for every hour for a week, and one that was is missed for two days.
+create or replace function app.note_domain(wanted uuid, domain text, is_proven boolean) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    pending_misses constant integer := 168;
+    verified_misses constant integer := 48;
+    store public.stores;
+    misses integer;
+    is_over boolean;
+begin
+    -- One at a time, so that of two who prove the same domain the later has it.
+    perform pg_advisory_xact_lock(hashtextextended('domain ' || domain, 0));
+    select * into store from public.stores s where s.id = wanted and s.custom_domain = domain for update;
+    if not found then
+        return;
+    elsif is_proven then
+        update public.stores s
+        set custom_domain_status = 'FAILED', custom_domain_verified_at = null, domain_due_at = null
+        where s.custom_domain = domain and s.id <> wanted and s.custom_domain_status = 'VERIFIED';
+        update public.stores s
+        set custom_domain_status = 'VERIFIED', domain_due_at = now() + interval '1 day', domain_misses = 0,
+            custom_domain_verified_at = coalesce(s.custom_domain_verified_at, now())
+        where s.id = wanted;
+        return;
+    end if;
+    misses := store.domain_misses + 1;
+    is_over := store.custom_domain_status = 'FAILED'
+        or misses >= case store.custom_domain_status when 'VERIFIED' then verified_misses else pending_misses end;
+    update public.stores s
+    set domain_misses = misses, domain_due_at = case when not is_over then now() + interval '1 hour' end,
+        custom_domain_status = case when is_over then 'FAILED' else s.custom_domain_status end,
+        custom_domain_verified_at = case when not is_over then s.custom_domain_verified_at end
+    where s.id = wanted;
+end;
+$$;
+
+-- Domains whose record is to be looked for now, each put off by an hour: whoever looks may be stopped.
+create or replace function app.due_domains(at_most integer) returns table (store_id uuid, domain text)
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.stores s set domain_due_at = now() + interval '1 hour'
+    where s.id in (select d.id from public.stores d where d.domain_due_at <= now()
+        order by d.domain_due_at limit at_most for update skip locked)
+    returning s.id, s.custom_domain;
 $$;
 
 -- Changes what is given of what the caller says of themselves as a seller, and makes it the first time. Returns the
@@ -151,8 +209,10 @@ $$;
 revoke execute on function
     app.required_seller_id(), app.enter_store(uuid, text), app.refuse_taken_name(text),
     app.create_store(jsonb, text), app.update_store(uuid, jsonb), app.note_store(uuid, text),
-    app.save_creator_profile(jsonb), app.close_stores(uuid, integer)
+    app.save_creator_profile(jsonb), app.close_stores(uuid, integer), app.note_domain(uuid, text, boolean),
+    app.due_domains(integer)
 from public;
+grant execute on function app.note_domain(uuid, text, boolean), app.due_domains(integer) to service;
 grant execute on function
     app.create_store(jsonb, text), app.update_store(uuid, jsonb), app.save_creator_profile(jsonb)
 to authenticated;

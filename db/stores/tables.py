@@ -88,13 +88,22 @@ class ConnectStatus(State):
     COMPLETE = "COMPLETE", "It is charged for and paid out to."
 
 
+class DomainStatus(State):
+    """Whether a store's own domain is proven to be its owner's."""
+
+    PENDING = "PENDING", "Not proven yet; its record is looked for every hour, for a week."
+    VERIFIED = "VERIFIED", "Its record names the store, and is looked at every day."
+    FAILED = "FAILED", "Its record was not found, or names another store, which proved it later."
+
+
 class Store(Base):
     """A shop of a user's, with a page of its own at its slug.
 
     `theme` and `layout` are the page's own, as its front end reads them. One that is not
     `is_public` is its owner's alone, and so is everything in it. `connect_status` is how far its
     account at Stripe is, `paypal_status` that at PayPal. `affiliate_commission_percent` is what of
-    a sale goes to who recommended it.
+    a sale goes to who recommended it. A `custom_domain` is one store's once it is VERIFIED; its
+    record is looked for at `domain_due_at`, and was not there `domain_misses` times in a row.
     """
 
     __tablename__ = "stores"
@@ -108,6 +117,10 @@ class Store(Base):
     layout: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     links: Mapped[Json] = mapped_column(server_default=text("'{}'"))
     custom_domain: Mapped[str | None]
+    custom_domain_status: Mapped[str | None]
+    custom_domain_verified_at: Mapped[OptionalTimestamp]
+    domain_due_at: Mapped[OptionalTimestamp]
+    domain_misses: Mapped[int] = mapped_column(server_default=text("0"))
     logo_path: Mapped[str | None]
     banner_path: Mapped[str | None]
     is_public: Mapped[bool] = mapped_column(server_default=text("true"))
@@ -139,10 +152,25 @@ class Store(Base):
         ),
         CheckConstraint("length(custom_domain) between 4 and 253", name="custom_domain"),
         CheckConstraint(
+            "(custom_domain_status in ('PENDING', 'VERIFIED', 'FAILED'))"
+            " is not false and (custom_domain is null) = (custom_domain_status is null)",
+            name="custom_domain_status",
+        ),
+        CheckConstraint(
             "affiliate_commission_percent between 1 and 90", name="affiliate_commission_percent"
         ),
         Index("uq_stores_slug", "slug", unique=True),
-        Index("uq_stores_custom_domain", "custom_domain", unique=True),
+        Index(
+            "uq_stores_custom_domain",
+            "custom_domain",
+            unique=True,
+            postgresql_where=text("custom_domain_status = 'VERIFIED'"),
+        ),
+        Index(
+            "ix_stores_domain_due_at",
+            "domain_due_at",
+            postgresql_where=text("domain_due_at is not null"),
+        ),
         Index("ix_stores_user_id_created_at_id", "user_id", "created_at", "id"),
     )
     large: ClassVar = {
@@ -152,7 +180,7 @@ class Store(Base):
     }
     access = Access(
         read=AnyOf(Public(only_if="is_public"), Owner(), Admin()),
-        hidden=("logo_path", "banner_path"),
+        hidden=("logo_path", "banner_path", "domain_due_at", "domain_misses"),
         service=("SELECT",),
     )
     on_erase = Delete()

@@ -26,6 +26,7 @@ from db.uploads.operations import (
 from db.uploads.tables import UploadStatus
 
 AT_ONCE = 500
+BYTES_OF_MIB = 1_048_576
 # Refusals of the bytes themselves; the upload remembers them until better bytes arrive.
 REJECTIONS = {ErrorCode.EMPTY_FILE, ErrorCode.INVALID_IMAGE, ErrorCode.LIMIT_EXCEEDED}
 
@@ -149,8 +150,15 @@ def too_large(limit_bytes: int) -> DomainError:
     """A file above the deployment's limit."""
     return DomainError(
         ErrorCode.LIMIT_EXCEEDED,
-        f"The file is too large; at most {limit_bytes / 1_048_576:g} MiB are accepted.",
+        f"The file is too large; at most {_written(limit_bytes)} are accepted.",
     )
+
+
+def _written(size_bytes: int) -> str:
+    """A size as people write it: small ones in bytes."""
+    if size_bytes < BYTES_OF_MIB:
+        return f"{size_bytes:,} bytes"
+    return f"{size_bytes / BYTES_OF_MIB:,.2f}".rstrip("0").rstrip(".") + " MiB"
 
 
 def _already_received() -> DomainError:

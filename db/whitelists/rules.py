@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from db.core.errors import DomainError, bad_input
+from db.core.texts import problems_of_prose
 from db.whitelists.tables import DESCRIPTION_LIMIT_CHARACTERS
 
 NAME_CHARACTERS = 100
 MOST_REMOVED_AT_ONCE = 1_000
 LARGEST_ID = 2**63 - 1
 _DIGITS = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
-DISCORD_DIGITS = re.compile(r"[0-9]{17,19}", re.ASCII)
+DISCORD_DIGITS = re.compile(r"[0-9]{17,20}", re.ASCII)
 
 
 def roblox_number(text: str) -> int | None:
@@ -33,7 +34,7 @@ def problems_of_roblox_id(text: str | None, field: str) -> Iterator[DomainError]
 def problems_of_discord_id(text: str | None, field: str = "discordId") -> Iterator[DomainError]:
     """What is wrong with a user's id at Discord."""
     if text is not None and DISCORD_DIGITS.fullmatch(text) is None:
-        yield bad_input(f"{field} must have 17 to 19 digits.", "input", field)
+        yield bad_input(f"{field} must have 17 to 20 digits.", "input", field)
 
 
 def problems_of_naming(name: str, description: str | None) -> Iterator[DomainError]:
@@ -42,12 +43,7 @@ def problems_of_naming(name: str, description: str | None) -> Iterator[DomainErr
         yield bad_input(
             f"name must be one line of 1 to {NAME_CHARACTERS} characters.", "input", "name"
         )
-    if description is not None and len(description) > DESCRIPTION_LIMIT_CHARACTERS:
-        yield bad_input(
-            f"description may have at most {DESCRIPTION_LIMIT_CHARACTERS:,} characters.",
-            "input",
-            "description",
-        )
+    yield from problems_of_prose(description, DESCRIPTION_LIMIT_CHARACTERS, "input", "description")
 
 
 def problems_of_expiry(expires_at: datetime, now: datetime) -> Iterator[DomainError]:

@@ -96,7 +96,7 @@ def _problems(change: WhitelistChange, path: tuple[str, ...]) -> Iterator[Domain
     if change.username is not None and not 1 <= len(change.username) <= USERNAME_CHARACTERS:
         yield bad_input("username has 1 to 100 characters.", *path, "username")
     if change.discord_id is not None and DISCORD_DIGITS.fullmatch(change.discord_id) is None:
-        yield bad_input("discordId must have 17 to 19 digits.", *path, "discordId")
+        yield bad_input("discordId must have 17 to 20 digits.", *path, "discordId")
     if change.roblox_id is not None and roblox_number(change.roblox_id) is None:
         yield bad_input("robloxId must be a positive number in digits.", *path, "robloxId")
     if change.licence_key is not None and written_key(change.licence_key) is None:

@@ -49,10 +49,12 @@ declare
 begin
     if cursor_text is null then
         return 0;
-    elsif cursor_text ~ '^[0-9a-f]{16}-[0-9]{1,18}$' and split_part(cursor_text, '-', 1) = life then
+    elsif app.is_sync_cursor(cursor_text, life) then
         found := split_part(cursor_text, '-', 2)::bigint;
     end if;
-    if found is null or found > system.position or found < system.forgotten and found > 0 then
+    -- Who is still told of everybody has not been told of any who were removed before that began.
+    if found is null or found > system.position
+        or greatest(found, app.everybody_until(cursor_text, 0)) < system.forgotten and found > 0 then
         perform app.refuse('CURSOR_EXPIRED', 'The changes after this cursor are no longer known. Sync without `since`'
             ' to get everything.', '{"path": ["input", "since"]}');
     end if;
@@ -72,6 +74,7 @@ declare
     system public.whitelist_systems;
     life text;
     seen bigint;
+    everybody bigint;
     change record;
     before public.whitelist_users;
     made_at timestamptz;
@@ -117,6 +120,7 @@ begin
     end loop;
     update public.whitelist_systems s set position = system.position, updated_at = clock_timestamp()
     where s.id = wanted and s.position <> system.position;
+    everybody := app.everybody_until(since, system.position);
     select coalesce(jsonb_agg(to_jsonb(p) order by p.position), '[]'), coalesce(max(p.position), system.position),
         count(*) = page_rows
     into page, last_position, has_more
@@ -124,12 +128,12 @@ begin
         select u.id, u.external_id, u.username, u.discord_id, u.roblox_id::text as roblox_id, u.status, u.expires_at,
             u.banned_at, u.ban_reason, u.details, u.changed_by, u.created_at, u.updated_at, u.position
         from public.whitelist_users u
-        where u.system_id = wanted and u.position > seen and (since is null or u.changed_by <> side)
-            and (since is not null or u.status <> 'REMOVED')
+        where u.system_id = wanted and u.position > seen
+            and case when u.position > everybody then u.changed_by <> side else u.status <> 'REMOVED' end
         order by u.position limit page_rows
     ) p;
     return jsonb_build_object('accepted', taken, 'changes', page, 'has_more', has_more,
-        'cursor', life || '-' || case when has_more then last_position else system.position end);
+        'cursor', app.sync_cursor(life, case when has_more then last_position else system.position end, everybody));
 end;
 $$;
 

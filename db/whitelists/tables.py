@@ -30,7 +30,7 @@ METADATA_LIMIT_BYTES = 4_096
 DESCRIPTION_LIMIT_CHARACTERS = 2_000
 PRODUCTS_LIMIT = 100
 SYSTEMS_LIMIT = 100
-DISCORD_ID = "discord_id ~ '^[0-9]{17,19}$'"
+DISCORD_ID = "discord_id ~ '^[0-9]{17,20}$'"
 
 
 class DeveloperProduct(Base):

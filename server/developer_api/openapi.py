@@ -18,7 +18,7 @@ COUNT: Schema = {"type": "integer"}
 OPTIONAL_COUNT: Schema = {"type": ["integer", "null"]}
 YES: Schema = {"type": "boolean"}
 NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
-DISCORD: Schema = {"type": "string", "pattern": "^[0-9]{17,19}$"}
+DISCORD: Schema = {"type": "string", "pattern": "^[0-9]{17,20}$"}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[!-~]+$"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +12,9 @@ from db.stores.tables import SellerAccount
 from db.vault.sealing import Vault
 from payments.onboarding import sellers_of
 from payments.sandbox import SandboxProvider
+from tests.fakes.dns import open_dns
+
+ANSWERS_SECONDS = 5.0
 
 NO_ID = UUID(int=1)
 NEW_STORE = 'slug: "a-new-store", name: "Store", idempotencyKey: "store"'
@@ -298,6 +303,30 @@ def at_unwilling(code: ErrorCode) -> Any:
     return provoke
 
 
+async def without_domain(stage: Any) -> str:
+    """A store that names none."""
+    return f'{{storeId: "store_{await new_store(stage)}"}}'
+
+
+def domain_that_says(code: int) -> Callable[[Any], Awaitable[str]]:
+    """A store whose domain's name servers answer so: 0 without a record, 2 that they failed."""
+
+    async def provoke(stage: Any) -> str:
+        transport, server = await open_dns()
+        asyncio.get_running_loop().call_later(ANSWERS_SECONDS, transport.close)
+        server.code = code
+        stage.services.settings.dns_servers[:] = [server.address]
+        store_id = await new_store(stage)
+        await stage.owner.execute(
+            "update stores set custom_domain = 'a.example', custom_domain_status = 'PENDING'"
+            " where id = $1",
+            store_id,
+        )
+        return f'{{storeId: "store_{store_id}"}}'
+
+    return provoke
+
+
 _NO_STORE, _NO_PRODUCT = f"store_{NO_ID}", f"product_{NO_ID}"
 _PAID_NOWHERE = {
     "NOT_FOUND": f'{{storeId: "{_NO_STORE}", provider: "paypal"}}',
@@ -323,6 +352,12 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "updateStore": {
         "BAD_USER_INPUT": f'{{id: "{_NO_STORE}", slug: "-"}}',
         "NOT_FOUND": f'{{id: "{_NO_STORE}", name: "Mine"}}',
+    },
+    "verifyCustomDomain": {
+        "NOT_FOUND": f'{{storeId: "{_NO_STORE}"}}',
+        "INVALID_STATE": without_domain,
+        "PROVIDER_REFUSED": domain_that_says(0),
+        "PROVIDER_FAILED": domain_that_says(2),
     },
     "onboardSeller": _PAID_NOWHERE
     | {

@@ -108,6 +108,7 @@ OPEN = {
     "updateProfile",
     "updateStore",
     "updateUserProfile",
+    "verifyCustomDomain",
     "verifyLicence",
 }
 # The same of an organization's key: nothing about people, money or other keys.

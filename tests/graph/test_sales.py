@@ -181,9 +181,12 @@ async def test_what_a_code_makes_free_is_sold_at_once(market: Market, make_user:
         {"kind": "FIXED", "amountCents": 500, "currency": "EUR"},
         {"kind": "PERCENTAGE", "percent": 10, "expiresAt": "2020-01-01T00:00:00Z"},
         {"kind": "PERCENTAGE", "percent": 10, "minPurchaseCents": 2_001, "currency": "USD"},
+        # Less would be left than anybody can pay.
+        {"kind": "FIXED", "amountCents": 1_999, "currency": "USD"},
+        {"kind": "PERCENTAGE", "percent": 98},
     ],
 )
-async def test_a_code_for_something_else_is_refused(
+async def test_a_code_for_something_else_or_for_nearly_all_is_refused(
     market: Market, make_user: MakeUser, given: dict[str, Any]
 ) -> None:
     product_id, buyer = await market.listed(), await make_user()

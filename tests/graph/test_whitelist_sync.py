@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from db.core.pool import Database
 from db.licences.keys import new_key
+from db.whitelists import sync
 from settings import Settings
 from tests.conftest import MakeUser
 from tests.graph.live.websocket_server import hear, say
@@ -62,23 +63,27 @@ class Side:
 
     async def sync(self) -> Any:
         """Sends and hears, until there is no more."""
-        while True:
-            done = await self.developer.ask(
-                SYNC,
-                input={
-                    "systemId": self.system,
-                    "side": self.name,
-                    "since": self.cursor,
-                    "changes": self.unsent,
-                },
-            )
-            assert done["errors"] == []
-            self.unsent = []
-            for one in done["changes"]:
-                self.known[one["externalId"]] = one["status"]
-            self.cursor = done["cursor"]
-            if not done["hasMore"]:
-                return done
+        while (done := await self.ask())["hasMore"]:
+            pass
+        return done
+
+    async def ask(self) -> Any:
+        """Sends, and hears one page."""
+        done = await self.developer.ask(
+            SYNC,
+            input={
+                "systemId": self.system,
+                "side": self.name,
+                "since": self.cursor,
+                "changes": self.unsent,
+            },
+        )
+        assert done["errors"] == []
+        self.unsent = []
+        for one in done["changes"]:
+            self.known[one["externalId"]] = one["status"]
+        self.cursor = done["cursor"]
+        return done
 
 
 async def new_system(developer: Developer) -> str:
@@ -164,6 +169,32 @@ async def test_6_4_cursors_and_changes_that_cannot_be_are_refused(node: Develope
         system.removeprefix("whitelistSystem_"),
     )
     assert await refused(developer, since=old) == expired
+
+
+async def test_6_4_a_side_that_lost_its_memory_hears_of_everybody_page_by_page(
+    node: DeveloperNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "PAGE_ROWS", 3)
+    developer = await node.developer()
+    system = await new_system(developer)
+    bot, platform = Side(developer, system, "bot"), Side(developer, system, "platform")
+    for n in range(8):
+        bot.write(f"user {n}", n)
+    bot.write("gone", 8, status="REMOVED")
+    await bot.sync()
+    anew = Side(developer, system, "bot")
+    first = await anew.ask()
+    assert (first["hasMore"], set(anew.known)) == (True, {"user 0", "user 1", "user 2"})
+    # What changes between the pages is told as well, but not who was removed before.
+    platform.write("user 1", 20, status="REMOVED")
+    platform.write("a gift", 21)
+    await platform.sync()
+    await anew.sync()
+    assert anew.known == platform.known
+    # From then on it hears of the other side alone.
+    bot.write("another", 30)
+    await bot.sync()
+    assert (await anew.sync())["changes"] == []
 
 
 async def test_10_4_changes_are_told_to_whoever_watches(node: DeveloperNode) -> None:

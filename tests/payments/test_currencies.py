@@ -8,7 +8,13 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from db.billing.currencies import PAYPAL_TAKES, PAYPAL_WHOLE, WHOLE, step_cents
+from db.billing.currencies import (
+    PAYPAL_TAKES,
+    PAYPAL_WHOLE,
+    WHOLE,
+    least_price_cents,
+    step_cents,
+)
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from db.core.seeding import read_seed, read_tables, seed_names
@@ -109,9 +115,9 @@ def test_seeds_have_prices_that_can_be_paid() -> None:
 
 
 async def test_the_database_knows_the_same_currencies(owner: asyncpg.Connection) -> None:
-    known = sorted(PAYPAL_TAKES | WHOLE | PAYPAL_WHOLE | {"KWD", "AED"})
+    known = sorted(PAYPAL_TAKES | WHOLE | PAYPAL_WHOLE | {"KWD", "AED", "RON"})
     rows = await owner.fetch(
-        "select p, c, app.currency_step(p, c) as step"
+        "select p, c, app.currency_step(p, c) as step, app.least_payable_cents(p, c) as least"
         " from unnest('{paypal,stripe,sandbox}'::text[]) p, unnest($1::text[]) c",
         known,
     )
@@ -120,6 +126,8 @@ async def test_the_database_knows_the_same_currencies(owner: asyncpg.Connection)
         for provider in ("paypal", "stripe", "sandbox")
         for currency in known
     }
+    least = {c: max(row["least"] for row in rows if row["c"] == c) for c in known}
+    assert least == {currency: least_price_cents(currency) for currency in known}
     # Whatever PayPal is told in whole units is asked for in whole units.
     assert {one for one in PAYPAL_TAKES if step_cents("paypal", one) == 100} == WHOLE_UNITS
 

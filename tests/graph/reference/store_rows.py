@@ -42,6 +42,8 @@ async def add_store_rows(owner: asyncpg.Connection, user: Actor) -> None:
             description=TEXTS[2] if n else None,
             theme=DOCUMENT,
             custom_domain=f"shop-{known(user, 'store', n)}.example.com" if n else None,
+            custom_domain_status="VERIFIED" if n else None,
+            custom_domain_verified_at=TIMESTAMPS[1] if n else None,
             is_public=n == 0,
             connect_status=("COMPLETE", "NOT_CONNECTED")[n],
             paypal_status=("INCOMPLETE", "NOT_CONNECTED")[n],
