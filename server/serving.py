@@ -376,13 +376,15 @@ def start_database(settings: Settings, report: Report) -> EmbeddedDatabase:
     embedded = start_embedded(settings, report=report)
     try:
         report("Migrating and loading the catalog")
-        asyncio.run(_prepare(embedded.owner_url, settings))
+        asyncio.run(prepare_database(embedded.owner_url, settings))
     except BaseException:
         embedded.stop()
         raise
     return embedded
 
 
-async def _prepare(owner_url: str, settings: Settings) -> None:
+async def prepare_database(owner_url: str, settings: Settings) -> None:
+    """Migrates, and brings the demo's catalog up to date."""
     await migrate(owner_url, settings)
-    await load_seed(owner_url, "demo")
+    # A server that is another product by now, by a seed of its own, stays it.
+    await load_seed(owner_url, "demo", keeps_terms=True)

@@ -35,6 +35,8 @@ TEXTS = SEEDS / "texts"
 # Other names of seeds: the demo shows this product.
 ALIASES = {"demo": "sparky"}
 RETIRED = "retired"
+# One row, which the seed that was loaded last has written.
+TERMS = "sign_up_terms"
 
 Rows = list[dict[str, Any]]
 
@@ -78,9 +80,11 @@ def _key_of(table: Table) -> ColumnElement[Any]:
     return key
 
 
-def _upsert(table: Table, rows: Rows) -> Any:
+def _upsert(table: Table, rows: Rows, *, keeps_terms: bool) -> Any:
     """Inserts the rows or brings them up to date; what an admin has `edited` stays as it is."""
     statement = insert(table).values([_typed(table, row) for row in rows])
+    if keeps_terms and table.name == TERMS:
+        return statement.on_conflict_do_nothing()
     keys = [column.name for column in table.primary_key]
     changed: dict[str, ColumnElement[Any]] = {}
     for name in rows[0]:
@@ -113,10 +117,11 @@ def _retire(table: Table, keys: list[str]) -> Any:
     return update(table).where(found, table.c.is_active, unedited).values(is_active=False)
 
 
-async def load_seed(owner_url: str, name: str) -> dict[str, int]:
+async def load_seed(owner_url: str, name: str, *, keeps_terms: bool = False) -> dict[str, int]:
     """Inserts or updates every row of the seed `name`; loading it twice changes nothing more.
 
-    Returns the number of rows by table. Rows that are no longer in a seed stay, unless it names
+    With `keeps_terms`, new accounts get what they got before. Returns the number of rows by table.
+    Rows that are no longer in a seed stay, unless it names
     them as retired: generations refer to them.
     """
     rows_by_table = read_seed(name) | read_tables(name)
@@ -126,7 +131,7 @@ async def load_seed(owner_url: str, name: str) -> dict[str, int]:
         async with engine.begin() as connection:
             for table in metadata.sorted_tables:
                 if rows := rows_by_table.get(table.name):
-                    await connection.execute(_upsert(table, rows))
+                    await connection.execute(_upsert(table, rows, keeps_terms=keeps_terms))
                 if keys := retired.get(table.name):
                     await connection.execute(_retire(table, keys))
     finally:

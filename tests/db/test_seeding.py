@@ -10,11 +10,17 @@ from typing import Any
 import asyncpg
 import pytest
 
+from db.core.pool import Database
 from db.core.seeding import load_seed, read_seed, read_texts
 from db.embedded.database import EmbeddedDatabase
 from db.translations.tables import LOCALES
+from server.serving import prepare_database
+from settings import Settings
 from tests.running import ROOT
 
+from .rows import migrated_database
+
+TERMS = "select plan_id, bonus_credits from sign_up_terms"
 SEED = read_seed("sparky")
 TEXTS = {(row["locale"], row["key"]): row["text"] for row in read_texts()}
 # What of a text is a value, such as {count}.
@@ -265,3 +271,18 @@ async def test_what_the_seed_had_before_is_taken_away(
     finally:
         await owner.execute("delete from hairstyles where id = any($1)", [style, edited_style])
         await owner.execute("delete from hair_colors where hex_code = $1", edited_color)
+
+
+async def test_a_server_that_starts_again_stays_the_product_that_it_is(
+    cluster: EmbeddedDatabase, database: Database, settings: Settings
+) -> None:
+    async with migrated_database(cluster, settings, "restarted") as owner_url:
+        await prepare_database(owner_url, settings)
+        connection = await asyncpg.connect(owner_url)
+        try:
+            assert tuple(await connection.fetchrow(TERMS)) == ("free", 10)
+            await load_seed(owner_url, "attuned")
+            await prepare_database(owner_url, settings)
+            assert tuple(await connection.fetchrow(TERMS)) == ("attuned-free", 0)
+        finally:
+            await connection.close()
