@@ -131,12 +131,12 @@ def import_activities_command(
     """Brings activities, by their kind and text. While a row is wrong, nothing is written."""
     report = run(_import_activities(source, replaces=replace, is_dry_run=dry_run))
     for problem in report.problems[:SHOWN_PROBLEMS]:
-        place = f"line {problem.line}" + (f", {problem.column}" if problem.column else "")
-        console.print(f"{place}: {problem.what}", markup=False, soft_wrap=True)
+        console.print(f"{problem.place}: {problem.what}", markup=False, soft_wrap=True)
     if more := report.problems[SHOWN_PROBLEMS:]:
         console.print(f"… and {len(more):,} more.")
     if report.problems:
-        fail(f"Nothing was imported: {len(report.problems):,} problems.")
+        count = len(report.problems)
+        fail(f"Nothing was imported: {count:,} problem{'s' if count > 1 else ''}.")
     out = result_console()
     counts = {
         "would be added" if dry_run else "added": report.added,

@@ -127,6 +127,7 @@ extend(
     partners=connection(
         Partner,
         ("-last_used_at", "-id"),
+        default_size=tables.PARTNERS_LIMIT,
         description="The user's partners, at most 10, the one used last at the top. One more takes "
         "the place of who is not connected, else of the one used least recently, who is told.",
     ),

@@ -172,12 +172,14 @@ async def start_play_session(context: Context, input: StartPlaySessionInput) -> 
 
 async def confirm_play_session(context: Context, input: ConfirmPlaySessionInput) -> Outcome:
     """The caller plays along."""
+    context.signed_in()
     session_id = _session_id(input.id, "id")
     return _outcome(context, operations.confirm(session_id, _name(input.level)), session_id)
 
 
 async def lower_play_level(context: Context, input: LowerPlayLevelInput) -> Outcome:
     """Plays on at a lower level."""
+    context.signed_in()
     session_id = _session_id(input.session_id)
     command = operations.lower_level(session_id, input.level.name, input.version)
     return _outcome(context, command, session_id)
@@ -191,12 +193,14 @@ async def leave_play_session(context: Context, input: LeavePlaySessionInput) -> 
 
 async def end_play_session(context: Context, input: EndPlaySessionInput) -> Outcome:
     """Ends a session for all."""
+    context.signed_in()
     session_id = _session_id(input.id, "id")
     return _outcome(context, operations.end(session_id), session_id)
 
 
 async def draw_activity(context: Context, input: DrawActivityInput) -> Outcome:
     """Draws an activity."""
+    context.signed_in()
     session_id = _session_id(input.session_id)
     command = operations.draw(session_id, input.kind.name, input.version)
     return _outcome(context, command, session_id)
@@ -204,12 +208,14 @@ async def draw_activity(context: Context, input: DrawActivityInput) -> Outcome:
 
 async def skip_activity(context: Context, input: SkipActivityInput) -> Outcome:
     """Draws another in its place."""
+    context.signed_in()
     session_id = _session_id(input.session_id)
     return _outcome(context, operations.skip(session_id, input.version), session_id)
 
 
 async def complete_activity(context: Context, input: CompleteActivityInput) -> Outcome:
     """Ends the turn."""
+    context.signed_in()
     session_id = _session_id(input.session_id)
     command = operations.complete(
         session_id, input.version, done=input.done, feedback=_name(input.feedback)

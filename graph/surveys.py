@@ -194,7 +194,7 @@ class SurveyAnswer:
     item_id: str = column(description="The item.")
     value: JSON = column(description="1 to 7, `YES`, `MAYBE` or `NO`, or a list of options.")
     score: float | None = column(description="The answer from 0 to 1; null for a list.")
-    changed_at: datetime = column(description="When it was last changed.")
+    changed_at: datetime = column(description="When it was last given, also unchanged.")
 
 
 @backed_by(tables.SurveyRun, prefix="surveyRun")

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -92,3 +93,38 @@ def test_problems_of_json_name_the_line_where_an_entry_begins(tmp_path: Path) ->
         assert read_activities(file)[1][-1].what.startswith("is no JSON")
     file.write_text(" [ ]\n")
     assert read_activities(file) == ([], [])
+
+
+async def test_entries_on_one_line_are_told_apart(tmp_path: Path) -> None:
+    file, entry = tmp_path / "bank.json", {"kind": "DARE", "level": "G", "intensity": 1}
+    same = entry | {"text": "Bow.", "themes": ["music"]}
+    file.write_text(json.dumps([same, same, same | {"level": "Q"}, {**same, "\ud800\n": 1}]))
+    assert (await _import(file, status=1))[:4] == [
+        "line 1, entry 2, text: is the same activity as in line 1, entry 1",
+        "line 1, entry 3, level: must be one of G, R, X",
+        "line 1, entry 4, \\ud800\\n…: is no column of an activity",
+        "Nothing was imported: 3 problems.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.csv", HEADER.encode() + b"TRUTH,G,1,gr\xf6\xdfer,x,\n", "line 2: is not in UTF-8"),
+        ("b.csv", HEADER.encode("utf-16"), "line 1: is not in UTF-8"),
+        ("c.csv", b"kind,themes,themes\nTRUTH,a,b\n", "line 1: names the column themes twice"),
+        ("d.csv", HEADER.encode() + b'TRUTH,G,1,"open', "line 2: is no CSV"),
+        ("e.csv", b"kind,intensity\nTRUTH," + b"9" * 5_000, "line 2, level: must be one of"),
+        ("f.json", b"[" * 100_000, "line 1: is no JSON"),
+        ("g.json", b"[\n" + b'{"a":' * 100_000, "line 2: is no JSON"),
+        ("h.json", b'[{"intensity": ' + b"9" * 5_000 + b"}]", "line 1: is no JSON"),
+        ("i.json", b'[{"kind": NaN, "level": [], "themes": {}}]', "line 1, entry 1, kind"),
+        ("j.json", b"null", "line 1: is no JSON"),
+        ("k.json", b"", "line 1: is no JSON"),
+    ],
+)
+async def test_a_broken_file_is_told_in_a_line(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert (await _import(tmp_path / name, status=1))[0].startswith(told)

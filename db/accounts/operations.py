@@ -251,7 +251,7 @@ async def change_email(transaction: Transaction, user_id: UUID, email: str) -> C
         .where(User.id == user_id)
         .values(**_address(email, is_confirmed=True), updated_at=CLOCK)
     )
-    with _in_use():
+    with _in_use("code"):
         await transaction.execute(changed)
     return ChangedEmail(*was)
 
@@ -397,13 +397,16 @@ def account_of(row: Any) -> Account:
 
 
 @contextmanager
-def _in_use() -> Iterator[None]:
-    """The unique indexes decide races; their refusals are facts that the client can act on."""
+def _in_use(field: str = "email") -> Iterator[None]:
+    """The unique indexes decide races; their refusals are facts that the client can act on.
+
+    `field` is the input's that the address came by.
+    """
     try:
         yield
     except asyncpg.UniqueViolationError as error:
         is_name = error.constraint_name == "uq_users_username_key"
-        raise (username_in_use() if is_name else email_in_use()) from None
+        raise (username_in_use() if is_name else email_in_use(field)) from None
 
 
 def username_in_use() -> DomainError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import batched
@@ -13,9 +14,17 @@ from typing import Any
 
 import asyncpg
 
-from db.activities.rules import COLUMNS, DEFAULTS, activity_uid, problems_of_activity
+from db.activities.rules import (
+    COLUMNS,
+    DEFAULTS,
+    activity_uid,
+    problems_of_activity,
+    shown_name,
+)
 
 ROWS_AT_ONCE = 1000
+FILE_LIMIT_BYTES = 100_000_000
+_FIGURE = re.compile(r"[0-9]{1,9}")
 # In CSV the values of a list stand in one cell.
 SEPARATOR = ";"
 _LISTS = ("themes", *(name for name, value in DEFAULTS.items() if value == ()))
@@ -50,11 +59,20 @@ _ARCHIVE = """
 
 @dataclass(frozen=True, slots=True)
 class RowProblem:
-    """What is wrong with a row: at which line of the file, and in which column."""
+    """What is wrong with a row: at which line of the file, and in which column.
+
+    In JSON `entry` is which object of the list it is, since all may stand on one line.
+    """
 
     line: int
     column: str
     what: str
+    entry: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where to look."""
+        return _place(self.line, self.entry) + (f", {self.column}" if self.column else "")
 
 
 @dataclass
@@ -75,29 +93,60 @@ class ActivityReport:
 
 def read_activities(path: Path) -> tuple[list[dict[str, Any]], list[RowProblem]]:
     """The rows of a file with their ids, and everything that is wrong with it."""
-    text = path.read_text(encoding="utf-8-sig")
-    entries = _json_entries(text) if path.suffix.lower() == ".json" else _csv_entries(text)
     rows: list[dict[str, Any]] = []
     problems: list[RowProblem] = []
-    seen: dict[str, int] = {}
+    seen: dict[str, str] = {}
     try:
-        for line, given in entries:
-            found = [RowProblem(line, *one) for one in problems_of_activity(given)]
+        text = _text_of(path)
+        entries = _json_entries(text) if path.suffix.lower() == ".json" else _csv_entries(text)
+        for line, entry, given in entries:
+            found = [RowProblem(line, *one, entry) for one in problems_of_activity(given)]
             if not found:
                 uid = activity_uid(given["kind"], given["text"])
-                if (first := seen.setdefault(uid, line)) != line:
-                    found = [RowProblem(line, "text", f"is the same activity as in line {first}")]
+                if first := seen.get(uid):
+                    same = f"is the same activity as in {first}"
+                    found = [RowProblem(line, "text", same, entry)]
+                seen.setdefault(uid, _place(line, entry))
                 rows.append({**DEFAULTS, **given, "id": uid, "source": "IMPORTED"})
             problems += found
-    except json.JSONDecodeError as error:
-        problems.append(RowProblem(error.lineno, "", f"is no JSON: {error.msg}"))
-    except csv.Error as error:
-        problems.append(RowProblem(0, "", f"is no CSV: {error}"))
+    except _UnreadableError as error:
+        problems.append(RowProblem(error.line, "", str(error)))
     return rows, problems
 
 
-def _json_entries(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The objects of a JSON array, each with the line that it begins in."""
+class _UnreadableError(Exception):
+    """From a line on, a file cannot be read."""
+
+    def __init__(self, line: int, what: str) -> None:
+        super().__init__(what)
+        self.line = line
+
+
+def _place(line: int, entry: int | None) -> str:
+    return f"line {line}" if entry is None else f"line {line}, entry {entry}"
+
+
+def _text_of(path: Path) -> str:
+    if path.stat().st_size > FILE_LIMIT_BYTES:
+        raise _UnreadableError(1, f"the file may have at most {FILE_LIMIT_BYTES:,} bytes")
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise _UnreadableError(line, "is not in UTF-8: save the file as UTF-8") from None
+
+
+def _json_entries(text: str) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """The objects of a JSON array, each with the line that it begins in, and its number."""
+    try:
+        for entry, (line, given) in enumerate(_objects(text), start=1):
+            yield line, entry, given
+    except json.JSONDecodeError as error:
+        raise _UnreadableError(error.lineno, f"is no JSON: {error.msg}") from None
+
+
+def _objects(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
     decoder, at, line, counted = json.JSONDecoder(), len(text) - len(text.lstrip()), 1, 0
     if text[at : at + 1] != "[":
         raise json.JSONDecodeError("the file must be a list of objects", text, at)
@@ -113,7 +162,13 @@ def _json_entries(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         if separators == "[" and text[at : at + 1] == "]":
             return
         line, counted = line + text.count("\n", counted, at), at
-        given, at = decoder.raw_decode(text, at)
+        try:
+            given, at = decoder.raw_decode(text, at)
+        except json.JSONDecodeError:
+            raise
+        except (RecursionError, ValueError):
+            what = "an entry is nested too deeply, or has a number that is too long"
+            raise json.JSONDecodeError(what, text, at) from None
         if not isinstance(given, dict):
             raise json.JSONDecodeError("each entry must be an object", text, counted)
         yield line, given
@@ -122,22 +177,34 @@ def _json_entries(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
         separators = ",]"
 
 
-def _csv_entries(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The records of a CSV file; an empty cell is as good as none."""
+def _csv_entries(text: str) -> Iterator[tuple[int, None, dict[str, Any]]]:
+    """The records of a CSV file."""
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    line = 2
-    for record in reader:
-        given: dict[str, Any] = {}
-        for name, cell in record.items():
-            if name is None:
-                given["(beyond the last column)"] = cell
-            elif cell and name in _LISTS:
-                given[name] = [one.strip() for one in cell.split(SEPARATOR)]
-            elif cell:
-                is_figure = name == "intensity" and cell.isascii() and cell.isdigit()
-                given[name] = int(cell) if is_figure else cell
-        yield line, given
-        line = reader.line_num + 1
+    line = 1
+    try:
+        names = [*(reader.fieldnames or ())]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise _UnreadableError(line, f"names the column {shown_name(twice)} twice")
+        line = 2
+        for record in reader:
+            yield line, None, _given(record)
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise _UnreadableError(line, f"is no CSV: {error}") from None
+
+
+def _given(record: dict[str | Any, str | Any]) -> dict[str, Any]:
+    """What a record says; an empty cell is as good as none."""
+    given: dict[str, Any] = {}
+    for name, cell in record.items():
+        if name is None:
+            given["(beyond the last column)"] = cell
+        elif cell and name in _LISTS:
+            given[name] = [one.strip() for one in cell.split(SEPARATOR)]
+        elif cell:
+            is_figure = name == "intensity" and _FIGURE.fullmatch(cell)
+            given[name] = int(cell) if is_figure else cell
+    return given
 
 
 async def import_activities(

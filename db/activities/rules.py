@@ -40,6 +40,9 @@ DEFAULTS: Mapping[str, Any] = {
 }
 COLUMNS = ("kind", "level", "intensity", "text", "themes", *DEFAULTS)
 _THEME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+# Lone surrogates, control characters except line breaks, and overrides of the direction.
+_UNSEEN = re.compile("[\ud800-\udfff\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+SHOWN_NAME_CHARACTERS = 50
 _BRACES = re.compile(r"[{}]")
 _PLACEHOLDERS = re.compile(r"\{(active|partner)\}")
 
@@ -49,10 +52,16 @@ def activity_uid(kind: str, text: str) -> str:
     return hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()
 
 
+def shown_name(name: str) -> str:
+    """The name of a column as it can be printed, however odd it is."""
+    is_plain = name.isprintable() and len(name) <= SHOWN_NAME_CHARACTERS
+    return name if is_plain else ascii(name[:SHOWN_NAME_CHARACTERS])[1:-1] + "…"
+
+
 def problems_of_activity(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Each column that is wrong, with what is wrong of it; `DEFAULTS` stand for what is missing."""
-    for name in given.keys() - {*COLUMNS}:
-        yield name, "is no column of an activity"
+    for name in sorted(given.keys() - {*COLUMNS}):
+        yield shown_name(name), "is no column of an activity"
     for name, choices in _CHOICES.items():
         if given.get(name, DEFAULTS.get(name)) not in choices:
             yield name, f"must be one of {', '.join(choices)}"
@@ -68,6 +77,8 @@ def problems_of_activity(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _problems_of_text(text: object) -> Iterator[tuple[str, str]]:
     if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
         yield "text", f"must be text of 1 to {MOST_CHARACTERS} characters"
+    elif _UNSEEN.search(text):
+        yield "text", "may have no control characters, and nothing that turns its direction"
     elif _BRACES.search(_PLACEHOLDERS.sub("", text)):
         yield "text", "may have the placeholders {active} and {partner} alone"
 

@@ -54,7 +54,7 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     fingerprint bytea := sha256(convert_to(wanted::text, 'UTF8'));
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'sessionId');
 begin
     if idempotency_key is not null then
         perform app.check_idempotency_key(idempotency_key);

@@ -23,6 +23,12 @@ def written_name(name: str) -> str:
     return unicodedata.normalize("NFC", name.strip())
 
 
+def as_name(text: str) -> str:
+    """What of somebody else's text can be a name: one line, cut; empty where nothing shows."""
+    line = written_name(_NOT_IN_LINE.sub(" ", text))[:NAME_LIMIT_CHARACTERS].strip()
+    return line if is_visible_line(line) else ""
+
+
 def problems_of_name(name: str, *path: str) -> Iterator[DomainError]:
     """What is wrong with a name, as it is kept, by which others know somebody."""
     if not 1 <= len(name) <= NAME_LIMIT_CHARACTERS:

@@ -28,6 +28,9 @@ from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers
 from db.core.quotas import Bound
 
+# Of a user; `app.dropped_partners` takes off whoever is beyond.
+PARTNERS_LIMIT = 10
+
 
 class PartnerRequestStatus(State):
     """Where a request to connect stands."""

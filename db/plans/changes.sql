@@ -142,8 +142,7 @@ create or replace function app.refuse_paid_ahead(subscription public.plan_subscr
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if (app.plan_period_at(subscription.user_id, subscription.current_period_end)).id is not null then
-        perform app.refuse('INVALID_STATE', 'What follows the current period is paid already. Change it then.',
-            '{"path": ["input", "planId"]}');
+        perform app.refuse('INVALID_STATE', 'What follows the current period is paid already. Change it then.');
     end if;
 end;
 $$;

@@ -333,7 +333,7 @@ $$;
 create or replace function app.draw_activity(wanted uuid, kind text, known_version integer) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'sessionId');
 begin
     perform app.require_turn(session, known_version);
     if session.current_turn_id is not null then
@@ -365,7 +365,7 @@ $$;
 create or replace function app.skip_activity(wanted uuid, known_version integer) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'sessionId');
     skipped public.play_turns;
 begin
     perform app.require_turn(session, known_version);
@@ -381,7 +381,7 @@ create or replace function app.complete_activity(wanted uuid, known_version inte
 returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'sessionId');
     ended public.play_turns;
     change constant double precision :=
         case feedback when 'LIKE' then 0.1 when 'DISLIKE' then -0.15 else 0 end

@@ -1,8 +1,8 @@
 -- Play sessions: who plays, who confirms, whose turn it is. Whatever changes a session locks its row first, so
 -- that two devices never disagree, and raises its version.
 
--- The session that the caller is in, its row locked; NOT_FOUND for who is in no such session.
-create or replace function app.enter_play_session(wanted uuid) returns public.play_sessions
+-- The session that the caller is in, its row locked; NOT_FOUND at the input's `field` for who is in no such session.
+create or replace function app.enter_play_session(wanted uuid, field text) returns public.play_sessions
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
@@ -17,7 +17,8 @@ begin
             and p.status in ('INVITED', 'JOINED', 'EXPIRED');
     end if;
     if not found then
-        perform app.refuse('NOT_FOUND', 'There is no such play session.', '{"path": ["input", "id"]}');
+        perform app.refuse('NOT_FOUND', 'There is no such play session.',
+            jsonb_build_object('path', jsonb_build_array('input', field)));
     end if;
     return session;
 end;
@@ -175,7 +176,7 @@ $$;
 create or replace function app.confirm_play_session(wanted uuid, wanted_level text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'id');
 begin
     perform app.require_open_session(session);
     if exists (select from public.play_players p
@@ -200,7 +201,7 @@ $$;
 create or replace function app.lower_play_level(wanted uuid, wanted_level text, known_version integer) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'sessionId');
 begin
     perform app.require_turn(session, known_version);
     if wanted_level collate "C" > session.level collate "C" then
@@ -218,7 +219,7 @@ $$;
 create or replace function app.leave_play_session(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'id');
 begin
     update public.play_players p set status = 'LEFT' where p.session_id = wanted and p.user_id = app.user_id();
     if session.ended_at is null then
@@ -232,7 +233,7 @@ $$;
 create or replace function app.end_play_session(wanted uuid) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    session public.play_sessions := app.enter_play_session(wanted);
+    session public.play_sessions := app.enter_play_session(wanted, 'id');
 begin
     perform from public.play_players p
     where p.session_id = wanted and p.user_id = app.user_id() and p.status = 'INVITED';
@@ -266,7 +267,7 @@ end;
 $$;
 
 revoke execute on function
-    app.enter_play_session(uuid), app.require_open_session(public.play_sessions),
+    app.enter_play_session(uuid, text), app.require_open_session(public.play_sessions),
     app.require_turn(public.play_sessions, integer),
     app.start_play_session(text, text, jsonb, text), app.next_player(public.play_sessions),
     app.settle_players(public.play_sessions), app.close_play_session(public.play_sessions, text),

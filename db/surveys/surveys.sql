@@ -126,8 +126,7 @@ begin
     select run.user_id, wanted, run.survey_id, g.item_id, g.value, g.score, clock_timestamp()
     from given g where g.value is not null
     on conflict (run_id, item_id) do update
-    set value = excluded.value, score = excluded.score, changed_at = excluded.changed_at
-    where s.value <> excluded.value;
+    set value = excluded.value, score = excluded.score, changed_at = excluded.changed_at;
     update public.survey_runs r set saved_at = clock_timestamp() where r.id = wanted;
     perform app.count_survey_answers(wanted);
     perform app.remember_result(run.user_id, 'save_survey_answers', idempotency_key, fingerprint, wanted);

@@ -43,6 +43,7 @@ from graph.engine.specs import (
     ViewerRow,
 )
 from graph.shared.relay import (
+    DEFAULT_PAGE_SIZE,
     Connection,
     node_arguments,
     nodes_arguments,
@@ -146,16 +147,19 @@ def connection(
     key: str = "user_id",
     only: Callable[[FromClause], ColumnElement[bool]] | None = None,
     *,
+    default_size: int = DEFAULT_PAGE_SIZE,
     description: str,
 ) -> Any:
     """A field that is a keyset page of `item`s whose column `key` is this row's primary key.
 
     `order` names columns, `-` before one means descending; the last makes the order total. What
     can be filtered and ordered by follows from the item's fields and its table's indexes. `only`
-    says which of the rows are items at all.
+    says which of the rows are items at all. A list that never has more than a few says so by its
+    `default_size`: it is what a request without `first` pays for.
     """
     returns = Connection[item]  # type: ignore[valid-type]
-    return ListField(item, Page(order, key, only), description, returns)
+    spec = Page(order, key, only, default_size=default_size)
+    return ListField(item, spec, description, returns)
 
 
 def root_connection(

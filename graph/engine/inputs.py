@@ -21,8 +21,8 @@ from strawberry.utils.str_converters import to_camel_case
 
 from db.core.access import owner_columns
 from db.core.base import Base
-from graph.engine.specs import SPEC, Backing, Column, GlobalId, Page, RelatedRow, Search
-from graph.shared.relay import DEFAULT_PAGE_SIZE, Cursor
+from graph.engine.specs import SPEC, Backing, Column, GlobalId, Page, RelatedRow
+from graph.shared.relay import Cursor
 
 _FILTERS: dict[object, type] = {}
 
@@ -191,13 +191,13 @@ class ListField(StrawberryField):
             metadata={SPEC: spec},
         )
         self._item = item
-        self._search = spec.search
+        self._spec = spec
 
     @property
     def arguments(self) -> list[StrawberryArgument]:
         """What the list takes."""
         if self._arguments is None:
-            self._arguments = list(_list_arguments(self._item, self._search))
+            self._arguments = list(_list_arguments(self._item, self._spec))
         return self._arguments
 
     @arguments.setter
@@ -209,15 +209,15 @@ def _answered_by_the_engine(self: Any) -> Any:  # noqa: ARG001 - a resolver make
     raise AssertionError("the engine answers lists")  # pragma: no cover
 
 
-def _list_arguments(item: type, search: Search | None) -> Iterator[StrawberryArgument]:
+def _list_arguments(item: type, spec: Page) -> Iterator[StrawberryArgument]:
     yield _argument(
-        "first", int | None, "How many items from the start, 1 to 100.", DEFAULT_PAGE_SIZE
+        "first", int | None, "How many items from the start, 1 to 100.", spec.default_size
     )
     yield _argument("after", Cursor | None, "Continue behind this cursor.")
     yield _argument("last", int | None, "How many items from the end, 1 to 100; leave `first` out.")
     yield _argument("before", Cursor | None, "Continue before this cursor.")
-    if search is not None:
-        yield _argument("search", str | None, search.description)
+    if spec.search is not None:
+        yield _argument("search", str | None, spec.search.description)
     if where := where_input(item):
         yield _argument("where", where | None, "Which items; all, when left out.")
     if order := order_input(item):

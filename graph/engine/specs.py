@@ -14,6 +14,7 @@ from auth.demands import NOTHING_MORE, Demand
 from db.core.base import Base
 from db.core.commands import SqlFunction
 from db.core.errors import ErrorCode
+from graph.shared.relay import DEFAULT_PAGE_SIZE
 
 SPEC = "tallygraph"
 
@@ -104,7 +105,7 @@ class Page:
 
     At the root there is no row above, and no `key`. With `only`, of those among them for which it
     is true; with `search`, of those that one of its terms finds. A root list `for_admins` is
-    refused to everybody else.
+    refused to everybody else. Whoever asks for no number of items gets `default_size`.
     """
 
     order: tuple[str, ...]
@@ -112,6 +113,7 @@ class Page:
     only: Callable[[FromClause], ColumnElement[bool]] | None = None
     search: Search | None = None
     for_admins: bool = False
+    default_size: int = DEFAULT_PAGE_SIZE
 
 
 @dataclass(frozen=True)

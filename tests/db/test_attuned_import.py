@@ -131,6 +131,8 @@ async def test_members_are_those_who_are_here_and_what_they_have_said_here_stays
     await there.add(prototype, "remembered_partners", user_id=known, partner_user_id=other)
     await there.add(prototype, "remembered_partners", user_id=other, partner_user_id=known)
     await there.add(prototype, "remembered_partners", user_id=known, partner_user_id=stranger)
+    await there.add(prototype, "remembered_partners", user_id=known, partner_user_id=known)
+    await there.add(prototype, "remembered_partners", user_id=None, partner_user_id=None)
     await owner.execute(
         "insert into demographics (user_id, name, gender, orientation, relationship, anatomy_self,"
         " anatomy_preference) values ($1, 'Here', 'MAN', 'GAY', 'OPEN', '{penis}', '{penis}')",
@@ -141,7 +143,9 @@ async def test_members_are_those_who_are_here_and_what_they_have_said_here_stays
     # The profile had the anatomy of one of them already.
     assert figures(report, "demographics") == (3, 0, 2, [NOT_HERE])
     assert await owner.fetchval("select name from demographics where user_id = $1", known) == "Here"
-    assert figures(report, "partners") == (2, 1, 0, [NOT_HERE])
+    *counts, refused = figures(report, "partners")
+    same = "both are the same person"
+    assert (counts, sorted(refused)) == ([4, 1, 0], [same, same, NOT_HERE])
     sides = await owner.fetch(
         "select user_id, sharing, shared, status from partners where user_id = any ($1)",
         [known, other],
@@ -205,7 +209,7 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     now = datetime.now(UTC)
     for key, days, status, others in (
         (f"{word} two", 1, "active", {"player_b_profile_id": bob}),
-        (f"{word} over", 5, "completed", {"partner_anonymous_name": "Kim"}),
+        (f"{word} over", 5, "completed", {"partner_anonymous_name": "\u202e Kim\n\x07\u2066"}),
         (f"{word} old", 100, "completed", {}),
     ):
         at = now - timedelta(days=days)
@@ -213,6 +217,7 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
             prototype, "sessions", session_id=key, player_a_profile_id=ada, rating="R",
             status=status, created_at=at, updated_at=at, **others,
         )  # fmt: skip
+        await there.add(prototype, "session_activities", session_id=key, seq=0, type="card")
         await there.add(
             prototype, "session_activities", session_id=key, seq=1, activity_id=activity,
             type="dare", intensity=1, roles={"active_player": "B"},
@@ -245,6 +250,8 @@ async def test_games_come_with_players_turns_and_what_was_thought_of_them(
     stored = await owner.fetchrow("select * from activities where id = $1", turn["activity_id"])
     assert stored["text"] == f"{{active}}: Say {word}. {{partner}}: Listen."
     assert (turn["seat"], turn["theme"], turn["status"]) == (2, "slow-talk", "COMPLETED")
+    # What is no turn leaves no gap: the next one that is played gets the number behind it.
+    assert (turn["number"], session["turn_count"]) == (1, 1)
     over = rules.made_id("session", f"{word} over")
     status = await owner.fetchval("select status from play_sessions where id = $1", over)
     assert status == "ENDED"
@@ -412,11 +419,39 @@ def test_what_counts_as_an_answer(given: Any, wanted: dict[str, Any]) -> None:
         {"hardLimits": ["hardBoundaryAnal"]},
         ["hardBoundaryAnal"],
         '{"hard_limits": ["hardBoundaryAnal"]}',
+        '["hardBoundaryAnal"]',
+        {"hard_limits": {"hardBoundaryAnal": True, "hardBoundaryImpact": False}},
+        {"hard_limits": "hardBoundaryAnal"},
+        {"hardBoundaryAnal": True},
     ],
 )
 def test_limits_of_the_profile_count_however_they_are_written(boundaries: Any) -> None:
     taken = rules.answers_of(SCORED, {"C1": ["hardBoundaryImpact"]}, boundaries)
     assert taken.values == {"C1": ["anal", "impact"]}
+
+
+@pytest.mark.parametrize("answers", [{}, {"C1": None}, {"C1": []}])
+def test_limits_of_the_profile_count_where_none_was_checked(answers: dict[str, Any]) -> None:
+    taken = rules.answers_of(SCORED, answers, {"hard_limits": ["hardBoundaryAnal"]})
+    assert (taken.values, taken.unknown_limits) == ({"C1": ["anal"]}, ())
+
+
+@pytest.mark.parametrize(
+    ("checked", "limits", "unknown"),
+    [
+        ("hardBoundaryAnal", ["anal"], ()),
+        ({"hardBoundaryAnal": True, "hardBoundaryImpact": False}, ["anal"], ()),
+        ({"hardBoundaryAnal": "often"}, [], (rules.UNREADABLE,)),
+        ([{"key": "hardBoundaryAnal"}], [], (rules.UNREADABLE,)),
+        (["anal"], [], ("anal",)),
+        (3, [], (rules.UNREADABLE,)),
+    ],
+)
+def test_a_limit_is_never_passed_over_for_how_it_is_written(
+    checked: Any, limits: list[str], unknown: tuple[str, ...]
+) -> None:
+    taken = rules.answers_of(SCORED, {"C1": checked})
+    assert (taken.values, taken.unknown_limits) == ({"C1": limits}, unknown)
 
 
 def test_every_limit_of_the_prototype_is_one_of_the_survey() -> None:

@@ -88,11 +88,14 @@ class Stage:
     engine: Engine
 
     async def codes(self, mutation: str, given: str) -> list[str]:
-        """The codes of a mutation's errors."""
+        """The codes of a mutation's errors, each of which leads to a field that there is."""
         call = f"{mutation}(input: {given})" if given else mutation
-        answer = await self.ask(f"mutation {{ {call} {{ errors {{ code }} }} }}", actor=self.actor)
+        document = f"mutation {{ {call} {{ errors {{ code path }} }} }}"
+        answer = await self.ask(document, actor=self.actor)
         assert "errors" not in answer, answer
-        return [error["code"] for error in answer["data"][mutation]["errors"]]
+        errors = answer["data"][mutation]["errors"]
+        assert [error["path"] for error in errors if not is_of_input(mutation, error["path"])] == []
+        return [error["code"] for error in errors]
 
     async def uses(self, slice_name: str, rows: int, stored_bytes: int) -> None:
         """Has the user fill a quota."""
@@ -1111,6 +1114,14 @@ def demanded() -> list[tuple[str, str]]:
         for name, (_, spec) in mutations().items()
         for code in errors_of(spec.demands)
     ]
+
+
+def is_of_input(mutation: str, path: list[str] | None) -> bool:
+    """Whether a path leads to a field that the mutation's input has."""
+    if not path or path[0] != "input" or len(path) == 1:
+        return True
+    argument = mutations()[mutation][0].args.get("input")
+    return argument is not None and path[1] in get_named_type(argument.type).fields
 
 
 def test_every_declared_code_has_a_provocation_and_no_other() -> None:

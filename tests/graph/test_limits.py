@@ -119,6 +119,14 @@ def test_the_whole_schema_can_be_asked_for(engine: Engine) -> None:
         ("{ viewer { credits { balance held } } }", None, 4, 2),
         ("{ viewer { a: id ...F } } fragment F on User { a: id }", None, 2, 1),
         ("{ viewer { generations { nodes { id } } } }", None, 2 + 20 * 2, 1 + 20),
+        ("{ viewer { partners { nodes { id } } } }", None, 2 + 10 * 2, 1 + 10),
+        ("{ viewer { partners(last: 20) { nodes { id } } } }", None, 2 + 20 * 2, 1 + 20),
+        (
+            "query($n: Int) { viewer { partners(first: $n) { nodes { id } } } }",
+            {"n": None},
+            2 + 10 * 2,
+            1 + 10,
+        ),
         ("{ viewer { generations(last: 5) { edges { cursor } } } }", None, 2 + 5 * 2, 1 + 5),
         (
             "{ viewer { generations(first: 3) { totalCount nodes { tool { id } } } } }",

@@ -31,7 +31,7 @@ PARTNER = f"""displayName status shared demographics {{ {DEMOGRAPHICS} }} survey
   answers {{ itemId value score }} comparedAt compatibility {{ score word domains {{ domain score }}
     breakdown {{ kind name score points }} overlaps {{ kind itemId }} comparison {{ kind itemId }}
     conflicts {{ limitKey isOwn itemIds }} }}"""
-SEE = f"{{ viewer {{ partners(first: 10) {{ nodes {{ {PARTNER} }} }} }} }}"
+SEE = f"{{ viewer {{ partners {{ nodes {{ {PARTNER} }} }} }} }}"
 NODES = f"""query($ids: [ID!]!) {{ nodes(ids: $ids) {{ __typename
   ... on Demographics {{ {DEMOGRAPHICS} }} ... on SurveyProfile {{ {PROFILE} }}
   ... on Compatibility {{ score }} ... on Boundary {{ itemId kind }} ... on SurveyRun {{ id answers {{ itemId value }} }}

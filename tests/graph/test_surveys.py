@@ -290,6 +290,22 @@ async def test_a_boundary_that_was_set_stays_until_a_later_answer_is_stricter(
     }
 
 
+async def test_an_answer_that_is_given_again_overrules_a_permission(person: Person) -> None:
+    await person.submitted(short_answers(B3a="NO", B3b="NO", C1=["anal", "breath"]))
+    for item in ("B3a", "B3b", "anal"):
+        await person("bound", item=item, kind="NONE")
+    run = (await person.start())["id"]
+    answers = [{"itemId": "B3a", "value": "NO"}, {"itemId": "C1", "value": ["breath", "anal"]}]
+    assert (await person.save(run, answers))["errors"] == []
+    profile = (await person("submit", run=run))["surveyProfile"]
+    kept = {one["itemId"]: (one["kind"], one["source"]) for one in profile["boundaries"]}
+    assert {name: kept[name] for name in ("B3a", "B3b", "anal")} == {
+        "B3a": ("HARD", "INFERRED"),
+        "B3b": ("NONE", "SET"),
+        "anal": ("HARD", "INFERRED"),
+    }
+
+
 @pytest.mark.parametrize("item", ["A1", "C1", "B99a", "nothing", "", "B3a'; --"])
 async def test_a_boundary_is_at_an_item_or_a_limit(person: Person, item: str) -> None:
     (error,) = (await person("bound", item=item, kind="HARD"))["errors"]

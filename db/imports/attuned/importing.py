@@ -288,13 +288,17 @@ class _AttunedImport:
         done.already_there += len(said) - len(added)
 
     async def _take_partners(self, done: StageReport, batch: list[Row]) -> None:
-        owners = await self._owners(UUID(pair[side]) for pair in batch for side in ("one", "other"))
+        named = (pair[side] for pair in batch for side in ("one", "other"))
+        owners = await self._owners(UUID(user_id) for user_id in named if user_id)
         pairs = []
         for pair in batch:
-            if owners.keys() >= {UUID(pair["one"]), UUID(pair["other"])}:
+            key = f"partners {pair['one']}, {pair['other']}"
+            if pair["one"] == pair["other"]:
+                done.refused.append(Refused(key, "both are the same person"))
+            elif owners.keys() >= {UUID(pair["one"]), UUID(pair["other"])}:
                 pairs.append(pair)
             else:
-                done.refused.append(Refused(f"partners {pair['one']}, {pair['other']}", NOT_HERE))
+                done.refused.append(Refused(key, NOT_HERE))
         rows = [row for pair in pairs for row in records.partner_rows(pair)]
         added = await self._connection.fetch(statements.PARTNERS, _json(rows))
         new = {frozenset(row) for row in added}

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from db.activities.rules import MOST_CHARACTERS
+from db.core.texts import as_name
 from db.imports.attuned import rules
 from db.imports.rules import Refused
 from db.surveys.operations import stored_profile
@@ -55,7 +57,7 @@ def profile_record(
         return Refused(key, "nothing was submitted for it")
     made = {
         **_run(items, owner, taken, run_id(owner, PROFILE, profile["id"])),
-        "created_at": submission.get("created_at") or profile.get("created_at"),
+        "created_at": _time(submission.get("created_at")) or _time(profile.get("created_at")),
         "demographics": rules.demographics_of_profile(profile, submission),
     }
     # Of a limit that is not known here no profile is made: it must not be forgotten.
@@ -82,10 +84,10 @@ def progress_record(
         return Refused(key, f"its survey is of version {version}, and here is 0.4 alone")
     taken = rules.answers_of(items, progress.get("answers"))
     made = _run(items, owner, taken, run_id(owner, PROGRESS, progress["id"])) | {
-        "created_at": progress.get("started_at"),
-        "saved_at": progress.get("last_saved_at"),
+        "created_at": _time(progress.get("started_at")),
+        "saved_at": _time(progress.get("last_saved_at")),
     }
-    return SurveyRecord(owner, made, key)
+    return SurveyRecord(owner, made, key, asked_again=taken.unknown_limits)
 
 
 def _run(
@@ -114,8 +116,8 @@ def partner_rows(pair: Mapping[str, Any]) -> list[dict[str, Any]]:
             "partner_id": pair[theirs],
             "sharing": sharing[mine],
             "shared": sharing[theirs],
-            "connected_at": pair.get("connected_at"),
-            "last_played_at": pair.get("last_played_at"),
+            "connected_at": _time(pair.get("connected_at")),
+            "last_played_at": _time(pair.get("last_played_at")),
         }
         for mine, theirs in (("one", "other"), ("other", "one"))
     ]
@@ -138,11 +140,11 @@ def session_record(session: Mapping[str, Any], now: datetime) -> dict[str, Any] 
     ends_as = rules.ENDED.get(str(session.get("status")))
     if ends_as is None and updated < now - SESSIONS_PLAYED:
         ends_as = "EXPIRED"
-    turns = [
-        turn
-        for number, played in enumerate(session.get("activities") or (), start=1)
-        if (turn := _turn(made_id, number, played, players))
-    ]
+    turns: list[dict[str, Any]] = []
+    for played in session.get("activities") or ():
+        # Numbered without gaps: the next turn that is played gets the number behind the last.
+        if turn := _turn(made_id, len(turns) + 1, played, players):
+            turns.append(turn)
     return {
         "id": made_id,
         "key": key,
@@ -164,11 +166,11 @@ def _players(session: Mapping[str, Any], session_id: UUID) -> list[dict[str, Any
         return None
     second = _user(session, "partner", "player_b")
     second = None if second == first else second
-    name = session.get("partner_anonymous_name")
+    name = as_name(str(session.get("partner_anonymous_name") or ""))
     given = rules.object_of(session.get("partner_anonymous_anatomy"))
     other = {
         "user_id": second,
-        "name": str(name)[:100] if name else "Opponent",
+        "name": name or "Opponent",
         "anatomy": [part for part in rules.ANATOMY if part in (given.get("anatomy_self") or ())],
         "is_opponent": not second and not name,
         "status": "JOINED" if second else "PRESENT",
@@ -216,7 +218,7 @@ def _turn(
         "intensity": rules.whole(played.get("intensity")) or 1,
         "text": text.replace("{active}", active["name"] or "…").replace(
             "{partner}", partner["name"] or "…"
-        ),
+        )[:MOST_CHARACTERS],
         "theme": theme,
     }
 

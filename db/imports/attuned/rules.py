@@ -17,6 +17,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from db.activities.rules import DEFAULTS, activity_uid, problems_of_activity
+from db.core.texts import as_name
 from db.surveys.rules import ScoredItem, score_of
 
 # The version of all that the prototype has stored.
@@ -32,6 +33,9 @@ LIMITS = {
     "hardBoundaryAnal": "anal",
     "hardBoundaryWatersports": "watersports",
 }
+UNREADABLE = "a limit that cannot be read"
+# How a box is ticked or left empty where a checklist names each of its options.
+_TICKS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": False}
 WORDS = {"Y": "YES", "M": "MAYBE", "N": "NO", "YES": "YES", "MAYBE": "MAYBE", "NO": "NO"}
 ANATOMY = ("penis", "vagina", "breasts")
 GENDERS = {"woman": "WOMAN", "man": "MAN", "non-binary": "NON_BINARY", "non_binary": "NON_BINARY"}
@@ -140,9 +144,9 @@ def answers_of(
     for item in items:
         value = given.get(item.item_id)
         if item.kind == "CHECKLIST":
-            limits = [*_texts(value), *_limits_of(boundaries)]
+            limits = [*_checked(value), *_limits_of(boundaries)]
             unknown = tuple(sorted({one for one in limits if one not in LIMITS}))
-            if isinstance(value, list):
+            if value is not None or limits:
                 values[item.item_id] = sorted({LIMITS[one] for one in limits if one in LIMITS})
         elif item.kind == "SCALE":
             number = whole(value)
@@ -154,17 +158,29 @@ def answers_of(
 
 
 def _limits_of(boundaries: object) -> list[str]:
-    given = object_of(boundaries)
-    if isinstance(boundaries, list):
-        return _texts(boundaries)
-    return [*_texts(given.get("hard_limits")), *_texts(given.get("hardLimits"))]
+    given = _read(boundaries)
+    if isinstance(given, Mapping) and not given.keys() & LIMITS.keys():
+        return [*_checked(given.get("hard_limits")), *_checked(given.get("hardLimits"))]
+    return _checked(given)
+
+
+def _checked(value: object) -> list[str]:
+    """What is checked, as a list, by name or as one text; what cannot be read is no known limit."""
+    value = _read(value)
+    if value is None or value == "" or value is False:
+        return []
+    if isinstance(value, Mapping):
+        answers = {name: _TICKS.get(_word(tick), UNREADABLE) for name, tick in value.items()}
+        return [name if tick is True else tick for name, tick in answers.items() if tick]
+    given = value if isinstance(value, list) else [value]
+    return [one if isinstance(one, str) else UNREADABLE for one in given]
 
 
 def demographics_of(
     said: Mapping[str, Any], name: object, own: Iterable[object], wished: Iterable[object]
 ) -> dict[str, Any] | None:
     """Who somebody says they are; nothing while a name or an anatomy is missing."""
-    text = str(name or said.get("name") or "").strip()[:100].strip()
+    text = as_name(str(name or said.get("name") or ""))
     mine, theirs = _anatomy(own), _anatomy(wished)
     if not text or not mine or not theirs:
         return None
@@ -274,12 +290,18 @@ def whole(value: object) -> int | None:
 
 def object_of(value: object) -> Mapping[str, Any]:
     """A JSON object, also where it stands in a text."""
+    value = _read(value)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _read(value: object) -> object:
+    """What stands in a text as JSON; any other text as it is."""
     if isinstance(value, str):
         try:
-            value = orjson.loads(value)
+            return orjson.loads(value)
         except orjson.JSONDecodeError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
+            return value
+    return value
 
 
 def _list(value: object) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "1240"
-down_revision = "1211"
+down_revision = "1213"
 branch_labels = None
 depends_on = None
 

@@ -255,8 +255,8 @@ class _Pricer:
             return total
         definition = META_FIELDS.get(name) or graph_type.fields[name]
         match spec_of(definition):
-            case specs.Page():
-                total.add(self._page(definition, nodes))
+            case specs.Page() as page:
+                total.add(self._page(page, definition, nodes))
                 return total
             case specs.Rows(at_most=at_most):
                 total.add(self._below(definition, nodes, rows=1), at_most)
@@ -295,7 +295,7 @@ class _Pricer:
             return 1
         return self._introspected_cost or self._pricing.introspected_cost
 
-    def _page(self, definition: GraphQLField, nodes: list[FieldNode]) -> Formula:
+    def _page(self, page: specs.Page, definition: GraphQLField, nodes: list[FieldNode]) -> Formula:
         connection = get_named_type(definition.type)
         assert isinstance(connection, GraphQLObjectType)
         total, item = Formula(), Formula(rows=1)
@@ -309,7 +309,7 @@ class _Pricer:
                 total.cost += TOTAL_COUNT_COST
             else:
                 total.add(self._field(connection, found))
-        total.add(item, size_of(nodes[0], "first", "last"))
+        total.add(item, size_of(nodes[0], "first", "last", default=page.default_size))
         for argument in nodes[0].arguments or ():
             if argument.name.value == "where":
                 total.add(Formula(cost=OPERATOR_COST), operators_in(argument.value))
@@ -369,27 +369,27 @@ def _column_weight(graph_type: GraphQLObjectType, name: str) -> Formula:
     return Formula(bytes=CHARACTER_BYTES * characters)
 
 
-def size_of(node: FieldNode, *sizing: str) -> float | Size:
+def size_of(node: FieldNode, *sizing: str, default: int = DEFAULT_PAGE_SIZE) -> float | Size:
     """How many items a field asks for; what cannot be is refused when the field is planned."""
     given = [one.value for one in node.arguments or () if one.name.value in sizing]
     names = tuple(value.name.value for value in given if isinstance(value, VariableNode))
     literals = [_literal_size(value) for value in given]
     fixed = max((count for count in literals if count is not None), default=None)
     if not names:
-        return DEFAULT_PAGE_SIZE if fixed is None else fixed
+        return default if fixed is None else fixed
 
-    return _size_in(names, fixed)
+    return _size_in(names, fixed, default)
 
 
 @lru_cache(ALIKE_KEPT)
-def _size_in(names: tuple[str, ...], fixed: int | None) -> Size:
+def _size_in(names: tuple[str, ...], fixed: int | None, default: int) -> Size:
     """The size that these variables give; the same function for the same names."""
 
     def size(variables: CoercedVariables) -> float:
         sizes = [_possible(value) for name in names if (value := variables.get(name)) is not None]
         if fixed is not None:
             sizes.append(fixed)
-        return max(sizes, default=DEFAULT_PAGE_SIZE)
+        return max(sizes, default=default)
 
     return size
 

@@ -43,7 +43,6 @@ from graph.engine.planning.rows import as_object, cursor_value, ordering, table_
 from graph.engine.specs import Column, Page, SearchTerm, python_name, spec_of
 from graph.shared.relay import (
     CURSOR_VERSION,
-    DEFAULT_PAGE_SIZE,
     MAX_PAGE_SIZE,
     decode_cursor,
 )
@@ -70,14 +69,14 @@ class Direction(Enum):
 Read = Callable[[Any], Mapping[str, Any]]
 
 
-def page_size(read: Read, direction: Direction, request: Request) -> int:
+def page_size(read: Read, direction: Direction, default_size: int, request: Request) -> int:
     """`first` or `last`; `LIMIT_EXCEEDED` when it is not between 1 and 100."""
     arguments = read(request.variables)
     if arguments["first"] is not None and arguments["last"] is not None:
         raise bad_input("Use `first` or `last`, not both.", "last")
     size = arguments[direction.value]
     if size is None:
-        return DEFAULT_PAGE_SIZE
+        return default_size
     if not 1 <= size <= MAX_PAGE_SIZE:
         raise DomainError(
             ErrorCode.LIMIT_EXCEEDED,
@@ -286,7 +285,8 @@ class PageBuilder:
     def first(self) -> ColumnElement[Any]:
         """The bound page size."""
         if self._first is None:
-            size = partial(page_size, self.arguments, self.direction)
+            default_size = self.page.default_size
+            size = partial(page_size, self.arguments, self.direction, default_size)
             self._first = self.planner.parameters.add(size, INTEGER)
         return self._first
 
