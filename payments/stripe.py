@@ -105,8 +105,8 @@ class StripeProvider:
                 await self._client.v1.checkout.sessions.expire_async(session.id)
                 log.error("payments.other_price", provider=NAME, price_id=checkout.price_id)
                 raise provider_failed(NAME, "its price is not the product's")
-        expires_at = datetime.fromtimestamp(session.expires_at, UTC)
-        return Checkout(session.url, expires_at, (session.id,), customer)
+            expires_at = datetime.fromtimestamp(session.expires_at, UTC)
+            return Checkout(session.url, expires_at, (session.id,), customer)
 
     async def create_portal(self, customer_id: str, return_url: str | None) -> str:
         """The address of a customer's page of receipts and cards, for the customer alone."""
@@ -114,7 +114,7 @@ class StripeProvider:
             portal = await self._client.v1.billing_portal.sessions.create_async(
                 {"customer": customer_id, "return_url": return_url or self._base_url}
             )
-        return portal.url
+            return portal.url
 
     async def forget_customer(self, customer_id: str) -> None:
         """Deletes a customer: name, address and cards. Invoices and payments stay at Stripe."""
@@ -171,9 +171,10 @@ class StripeProvider:
                 },
                 {"idempotency_key": f"refund:{key}"},
             )
-        if refund.status in {"failed", "canceled"}:
-            raise provider_refused(NAME, f"a refund: {refund.status}")
-        if refund.status != "succeeded":
+            status = refund.status
+        if status in {"failed", "canceled"}:
+            raise provider_refused(NAME, f"a refund: {status}")
+        if status != "succeeded":
             return ()
         # As the event says it, so that the two count once: all that went back so far. Of that only
         # Stripe knows, since another refund may be asked for at the same time and be refused.

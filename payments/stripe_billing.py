@@ -62,10 +62,10 @@ class StripeSubscriptions:
         for (plan_id, interval), price_id in self._prices.items():
             with asking("a price"):
                 price = await self._client().v1.prices.retrieve_async(price_id)
-            if price.unit_amount is not None:
-                cents = _cents(price.unit_amount, price.currency)
-                currency = price.currency.upper()
-                found.append(OrganizationPrice(plan_id, interval, cents, currency))
+                if price.unit_amount is not None:
+                    cents = _cents(price.unit_amount, price.currency)
+                    currency = price.currency.upper()
+                    found.append(OrganizationPrice(plan_id, interval, cents, currency))
         return tuple(found)
 
     async def create_customer(
@@ -84,7 +84,7 @@ class StripeSubscriptions:
                 asked,  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )
-        return made.id
+            return made.id
 
     async def open_checkout(self, wanted: NewSubscription) -> Checkout:
         """A session of Checkout; asked again for a subscription within a day, it is the same."""
@@ -94,9 +94,10 @@ class StripeSubscriptions:
                 self._session(wanted),  # type: ignore[arg-type]
                 {"idempotency_key": key},
             )
-        if session.url is None or session.expires_at is None:
-            raise provider_failed(NAME, "a session without an address or an end")
-        return Checkout(session.url, datetime.fromtimestamp(session.expires_at, UTC), (session.id,))
+            if session.url is None or session.expires_at is None:
+                raise provider_failed(NAME, "a session without an address or an end")
+            expires_at = datetime.fromtimestamp(session.expires_at, UTC)
+            return Checkout(session.url, expires_at, (session.id,))
 
     async def close_checkout(self, checkout_id: str) -> bool:
         """Expires a session; false for one that is complete."""
@@ -106,7 +107,7 @@ class StripeSubscriptions:
                 session = await self._client().v1.checkout.sessions.expire_async(
                     checkout_id, {}, {"idempotency_key": f"expire:{checkout_id}"}
                 )
-        return session.status == "expired"
+            return session.status == "expired"
 
     async def preview(self, change: SubscriptionChange) -> ChangePreview:
         """The invoice that a change would make now."""

@@ -62,7 +62,10 @@ def check_signature(delivery: Delivery, secrets: Sequence[str]) -> None:
 
 @contextmanager
 def asking(what: str) -> Iterator[None]:
-    """Says PROVIDER_REFUSED for what Stripe will never do, PROVIDER_FAILED for all else."""
+    """Says PROVIDER_REFUSED for what Stripe will never do, PROVIDER_FAILED for all else.
+
+    An answer is read inside: a part that it lacks is an AttributeError of Stripe's objects.
+    """
     import stripe
 
     try:
@@ -71,3 +74,7 @@ def asking(what: str) -> Iterator[None]:
         raise provider_refused(NAME, f"{what}: {error.code}") from None
     except stripe.StripeError as error:
         raise provider_failed(NAME, f"{what}: {type(error).__name__}, {error.code}") from None
+    except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError, OSError) as error:
+        raise provider_failed(
+            NAME, f"{what}: an answer without sense, {type(error).__name__}"
+        ) from None

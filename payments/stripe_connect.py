@@ -188,7 +188,7 @@ class StripeSellers:
             made = await self._client.v1.accounts.create_async(
                 asked, {"idempotency_key": f"account:{store_id}:{attempt}"}
             )
-        return str(made.id)
+            return str(made.id)
 
     async def account_page(
         self,
@@ -214,7 +214,7 @@ class StripeSellers:
                 if error.code in _GONE:
                     return None
                 raise
-        return str(made.url)
+            return str(made.url)
 
     async def ask_account(
         self,

@@ -326,6 +326,7 @@ async def test_a_transfer_moves_the_entitlement_and_what_is_paid_from_then_on(
         ("SOMETHING_NEW", {}, "NEEDS_OPERATOR"),
         ("REFUND_REVERSED", {}, "NEEDS_OPERATOR"),
         ("NON_RENEWING_PURCHASE", {"product_id": "com.other"}, "PRODUCT_MISMATCH"),
+        ("NON_RENEWING_PURCHASE", {"price_in_purchased_currency": 1e300}, "UNREADABLE"),
     ],
 )
 async def test_what_is_not_understood_is_kept_for_a_person(
