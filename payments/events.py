@@ -9,6 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+# No amount of a real payment is beyond it, and the database keeps none that is.
+MOST_CENTS = 2**31 - 1
+
+
+def check_amounts(*amounts: int | None) -> None:
+    """ValueError for an amount that no payment can have: an event with one cannot be read."""
+    if any(cents is not None and not 0 <= cents <= MOST_CENTS for cents in amounts):
+        raise ValueError("an amount is below zero, or too large")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderEvent:
@@ -56,6 +65,9 @@ class PaymentEvent(ProviderEvent):
     listed_cents: int | None = None
     product: str | None = None
     user_id: UUID | None = None
+
+    def __post_init__(self) -> None:
+        check_amounts(self.amount_cents, self.listed_cents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +122,9 @@ class Refunded(ProviderEvent):
     currency: str | None
     refund_id: str | None = None
 
+    def __post_init__(self) -> None:
+        check_amounts(self.amount_cents)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeOpened(ProviderEvent):
@@ -119,6 +134,9 @@ class DisputeOpened(ProviderEvent):
     dispute_id: str
     amount_cents: int
     currency: str
+
+    def __post_init__(self) -> None:
+        check_amounts(self.amount_cents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +148,9 @@ class DisputeClosed(ProviderEvent):
     amount_cents: int
     currency: str
     won: bool
+
+    def __post_init__(self) -> None:
+        check_amounts(self.amount_cents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +272,10 @@ class InvoiceTold(ProviderEvent):
     paid_at: datetime | None
     told_at: datetime
 
+    def __post_init__(self) -> None:
+        # What is owed to the customer is an invoice of less than nothing.
+        check_amounts(abs(self.total_cents), abs(self.paid_cents))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscriptionCheckoutEnded(ProviderEvent):
@@ -296,6 +321,10 @@ class PayoutTold(ProviderEvent):
     status: str
     arrives_at: datetime | None
     told_at: datetime
+
+    def __post_init__(self) -> None:
+        # A payout that takes back what a seller owes is of less than nothing.
+        check_amounts(abs(self.amount_cents))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

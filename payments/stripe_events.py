@@ -93,12 +93,21 @@ def _payment(event: type[PaymentEvent], said: Mapping[str, Any]) -> tuple[Provid
             references=_names(said),
             payment_id=id_of(payment),
             amount_cents=from_stripe(said["amount_total"], said["currency"]),
-            listed_cents=from_stripe(said["amount_subtotal"], said["currency"]),
+            listed_cents=from_stripe(_listed(said), said["currency"]),
             currency=_currency(said),
             product=metadata.get("product_id"),
             user_id=UUID(metadata["user_id"]) if "user_id" in metadata else None,
         ),
     )
+
+
+def _listed(said: Mapping[str, Any]) -> int:
+    """What was asked before discounts and taxes: no more than was paid and discounts explain."""
+    listed: int = said["amount_subtotal"]
+    details = said.get("total_details")
+    if details is None:
+        return listed
+    return min(listed, said["amount_total"] + details["amount_discount"])
 
 
 def _names(said: Mapping[str, Any]) -> tuple[str, ...]:

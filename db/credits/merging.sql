@@ -193,6 +193,7 @@ begin
                                 null, hold.reference_id, new_hold, hold.unlimited, daily);
     update public.generations g set hold_id = new_hold where g.hold_id = hold.id;
     update public.orders o set hold_id = new_hold where o.hold_id = hold.id;
+    update public.ai_runs r set hold_id = new_hold where r.hold_id = hold.id;
     return kept_held;
 end;
 $$;

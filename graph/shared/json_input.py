@@ -31,7 +31,13 @@ def parse_json(text: bytes | str) -> Any:
             json.loads(text, parse_int=_refuse_beyond_64_bits)
     except InvalidJson:
         raise
-    except (ValueError, RecursionError):
+    except (ValueError, RecursionError) as error:
+        # The grammar allows it, and neither UTF-8 nor Postgres can hold it.
+        if "surrogate in string" in str(error):
+            raise InvalidJson(
+                "not valid here: a text in it has half of a surrogate pair, as where an emoji was "
+                "cut in two; cut texts between whole characters"
+            ) from None
         raise InvalidJson("not valid JSON") from None
     return value
 

@@ -298,6 +298,29 @@ async def test_of_one_result_in_both_caches_the_members_stays(merging: Merging) 
     assert found == {}
 
 
+async def test_what_holds_credits_holds_them_as_the_members(merging: Merging) -> None:
+    owner, guest, member = merging.owner, merging.guest, merging.member
+    holders = {
+        table.name
+        for table in metadata.sorted_tables
+        for column in table.columns
+        if column.name == "hold_id" and not table.name.startswith("credit_")
+    }
+    assert holders == {"ai_runs", "generations", "orders"}
+    hold = await owner.fetchval("select id from credit_holds where user_id = $1", guest)
+    for name in holders:
+        changed = f"update {name} set hold_id = $2 where user_id = $1"
+        assert await owner.execute(changed, guest, hold) != "UPDATE 0", name
+    await merging.merge()
+    for name in holders:
+        held = await owner.fetch(
+            f"select h.user_id, h.status from {name} t join credit_holds h on h.id = t.hold_id"
+            " where t.user_id = $1 and h.amount = 2",
+            member,
+        )
+        assert [tuple(row) for row in held] == [(member, "OPEN")], name
+
+
 async def test_requests_sent_again_do_nothing_twice(merging: Merging) -> None:
     owner, guest, member = merging.owner, merging.guest, merging.member
     await owner.execute("select set_config('app.user_id', $1, true)", str(guest))

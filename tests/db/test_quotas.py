@@ -16,7 +16,7 @@ from sqlalchemy import text
 from db.core.access import Public, parts
 from db.core.actor import SERVICE, Actor
 from db.core.pool import Database
-from db.core.quotas import Limit
+from db.core.quotas import Limit, TableQuota
 from db.core.registry import models
 from db.embedded.database import EmbeddedDatabase
 from db.migrations.migrate import alembic_config, migrate
@@ -25,8 +25,10 @@ from db.quotas.administration import declared, write_declared_limits
 from settings import Settings
 
 from ..conftest import MakeUser
+from ..running import ROOT
 from .rows import FIRST, fill, migrated_database
 
+OPERATIONS = ROOT / "docs" / "operations.md"
 CREATE = text("select app.insert_profiles(:given)")
 UPDATE = text("select app.update_profiles(:id, :given)")
 DELETE = text("delete from profiles where id = :id")
@@ -320,6 +322,28 @@ async def filled_by_clients(owner: asyncpg.Connection) -> set[str]:
         waiting += CALLS.findall(sources[name])
         waiting += [row["name"] for row in triggers if row["table_name"] in tables]
     return tables - {"alembic_version"}
+
+
+def test_the_documented_limits_are_those_that_are_declared() -> None:
+    found = re.findall(
+        r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \| ([^|]+) \|$", OPERATIONS.read_text(), re.M
+    )
+    documented = {name: (guests, members) for name, guests, members in found}
+    quotas = {name: model.quota for name, model in models().items()}
+    counted = {name: one for name, one in quotas.items() if isinstance(one, TableQuota)}
+    assert documented.keys() == counted.keys()
+    # A setting says how much photos may take.
+    for name in counted.keys() - {"uploads"}:
+        limits = (counted[name].guests, counted[name].members)
+        assert documented[name] == tuple(_written(one, counted[name]) for one in limits), name
+
+
+def _written(limit: Limit, quota: TableQuota) -> str:
+    """A limit as the document writes it."""
+    if limit.stored_bytes < 2:
+        return "none"
+    newest = "the newest " if quota.excess == "FORGET" else ""
+    return f"{newest}{limit.rows:,}, {limit.stored_bytes // 1_000_000:,} MB"
 
 
 async def test_every_table_that_clients_fill_has_a_quota_or_says_what_bounds_it(

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from graph.shared.json_input import InvalidJson, parse_json
+
 from .over_http import GUEST, JSON, NEWER, ask, assert_refused, codes
 
 NEWER_TYPE = "application/graphql-response+json; charset=utf-8"
@@ -35,6 +37,14 @@ MEGABYTE = 1_048_576
 )
 async def test_what_is_no_json_is_400(http: httpx.AsyncClient, body: bytes) -> None:
     assert_refused(await http.post("/graphql", content=body, headers=JSON), 400)
+
+
+@pytest.mark.parametrize("half", [r"ok\ud83d", r"\ud83d ok", r"\ude00", r"\ud83d\ud83d"])
+def test_half_of_a_character_is_told_from_what_is_no_json(half: str) -> None:
+    with pytest.raises(InvalidJson, match="half of a surrogate pair"):
+        parse_json(f'{{"name": "{half}"}}'.encode())
+    with pytest.raises(InvalidJson, match="not valid JSON"):
+        parse_json(f'{{"name": "{half[1:]}'.encode())
 
 
 @pytest.mark.parametrize(

@@ -174,9 +174,12 @@ async def test_a_refund_told_with_the_price_that_was_paid_is_one(store: Store) -
     assert await store.orders(buyer) == [("credits-50", 2499, "REFUNDED")]
 
 
-async def test_a_payment_of_less_than_nothing_waits_for_a_person(store: Store) -> None:
+@pytest.mark.parametrize("price", [-24.99, 1e300, 1e308])
+async def test_a_payment_of_an_impossible_price_waits_for_a_person(
+    store: Store, price: float
+) -> None:
     buyer = await store.shop.buyer()
-    said = store.bought(buyer.user_id, str(uuid4()), price_in_purchased_currency=-24.99)
+    said = store.bought(buyer.user_id, str(uuid4()), price_in_purchased_currency=price)
     with pytest.raises(DeliveryRefused, match="not as RevenueCat documents it"):
         await store.tell("NON_RENEWING_PURCHASE", **said)
     assert await store.orders(buyer) == []

@@ -35,7 +35,7 @@ from payments.stripe_billing_events import StripeChanged
 from server.checkout_return import CheckoutReturn
 from settings import Settings
 from tests.fakes import stripe
-from tests.fakes.stripe import CUSTOMERS, SESSIONS, FakeStripe
+from tests.fakes.stripe import CUSTOMERS, PORTALS, SESSIONS, FakeStripe
 
 from ..conftest import MakeUser
 from .conftest import PRICE
@@ -145,6 +145,25 @@ def test_what_is_paid_is_told_beside_what_was_asked(provider: StripeProvider) ->
     assert (event.amount_cents, event.listed_cents, event.currency) == (450, 500, "USD")
 
 
+@pytest.mark.parametrize(
+    ("total", "details", "listed"),
+    [
+        (450, {"amount_discount": 50, "amount_tax": 0}, 500),
+        (0, {"amount_discount": 500, "amount_tax": 0}, 500),
+        (550, {"amount_discount": 0, "amount_tax": 50}, 500),
+        (1, {"amount_discount": 0, "amount_tax": 0}, 1),
+    ],
+    ids=["code", "free", "tax", "unexplained"],
+)
+def test_what_is_paid_less_is_explained_by_discounts(
+    provider: StripeProvider, total: int, details: dict[str, int], listed: int
+) -> None:
+    about = session(**PAID, amount_total=total, total_details=details)
+    (event,) = provider.parse(stripe.event("checkout.session.completed", about)).events
+    assert isinstance(event, PaymentSucceeded)
+    assert (event.amount_cents, event.listed_cents) == (total, listed)
+
+
 async def test_a_secret_that_is_being_rolled_is_believed(fake: FakeStripe, tmp_path: Path) -> None:
     rolling = provider_of(
         fake, tmp_path, STRIPE_WEBHOOK_SECRET=f"whsec_new, {stripe.WEBHOOK_SECRET}"
@@ -173,6 +192,10 @@ UNREADABLE = [
     b"{",
     b'{"id": 1, "type": "t", "livemode": false, "created": 1}',
     stripe.event("checkout.session.completed", session(**PAID) | {"amount_total": "5"}).body,
+    stripe.event("checkout.session.completed", session(**PAID) | {"amount_total": -499}).body,
+    stripe.event("checkout.session.completed", session(**PAID) | {"amount_total": 10**18}).body,
+    stripe.event("charge.refunded", charged(amount_refunded=-1)).body,
+    stripe.event("charge.dispute.closed", disputed("lost") | {"amount": 10**18}).body,
     stripe.event("checkout.session.completed", {"metadata": ORDER}).body,
     stripe.event("customer.created", {}, livemode=True).body,
 ]
@@ -260,6 +283,47 @@ async def test_a_price_of_another_amount_sells_nothing(
     assert refused.value.code is ErrorCode.PROVIDER_FAILED
     (made,) = [one for one in fake.sessions.values() if one["amount_subtotal"] == 5]
     assert made["status"] == "expired"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        [],
+        {"id": "cs_test_1"},
+        {"id": "cs_test_1", "url": "https://checkout.stripe.test/1"},
+        {"id": "cs_test_1", "url": "https://checkout.stripe.test/1", "expires_at": 9_999_999_999},
+        {
+            "id": "cs_test_1",
+            "url": "https://checkout.stripe.test/1",
+            "expires_at": 10**18,
+            "amount_subtotal": 500,
+            "currency": "usd",
+        },
+    ],
+    ids=["empty", "list", "no-url", "no-end", "no-amount", "far-end"],
+)
+async def test_a_session_without_sense_is_the_providers_fault(
+    fake: FakeStripe, provider: StripeProvider, answer: Any
+) -> None:
+    fake.stub.answers[SESSIONS] = lambda _: (200, answer)
+    with pytest.raises(DomainError) as refused:
+        await provider.create_checkout(new_checkout())
+    assert refused.value.code is ErrorCode.PROVIDER_FAILED
+
+
+async def test_what_else_is_without_sense_is_the_providers_fault(
+    fake: FakeStripe, provider: StripeProvider
+) -> None:
+    for path in (CUSTOMERS, PORTALS):
+        fake.stub.answers[path] = lambda _: (200, {})
+    for asked in (
+        provider.create_checkout(new_checkout()),
+        provider.create_portal("cus_1", None),
+    ):
+        with pytest.raises(DomainError) as refused:
+            await asked
+        assert refused.value.code is ErrorCode.PROVIDER_FAILED
 
 
 async def test_it_is_asked_again_after_a_fault(fake: FakeStripe, provider: StripeProvider) -> None:
