@@ -107,7 +107,8 @@ def _listed(said: Mapping[str, Any]) -> int:
     details = said.get("total_details")
     if details is None:
         return listed
-    return min(listed, said["amount_total"] + details["amount_discount"])
+    explained: int = said["amount_total"] + details["amount_discount"]
+    return min(listed, explained)
 
 
 def _names(said: Mapping[str, Any]) -> tuple[str, ...]:

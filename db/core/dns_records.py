@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dns.nameserver import Nameserver
 
 LOOKUP_SECONDS = 5.0
 DNS_PORT = 53
@@ -36,7 +40,7 @@ async def texts_of(name: str, servers: Sequence[str] = ()) -> tuple[str, ...]:
         raise LookupFailed(type(error).__name__) from None
 
 
-def _server(written: str) -> object:
+def _server(written: str) -> Nameserver:
     import dns.nameserver
 
     address, port = split_server(written)
