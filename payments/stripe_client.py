@@ -27,7 +27,7 @@ TOLERANCE = timedelta(seconds=300)
 CALL_SECONDS = 15.0
 RETRIES = 2
 # What an answer raises where something in it is missing, or is something else.
-UNDOCUMENTED = (AttributeError, LookupError, OverflowError, TypeError, ValueError)
+UNDOCUMENTED = (AttributeError, LookupError, OverflowError, OSError, TypeError, ValueError)
 
 
 def make_client(settings: Settings) -> stripe.StripeClient:

@@ -46,6 +46,7 @@ _NOTE_TRANSFER = SqlFunction[None](
 _NOTE_DOMAIN = SqlFunction[None](
     "app.note_domain", "void", wanted="uuid", domain="text", is_proven="boolean"
 )
+_DUE_DOMAINS = SqlFunction[list[tuple[str, str]]]("app.due_domains", "jsonb", at_most="integer")
 _SAVE_CREATOR = SqlFunction[UUID]("app.save_creator_profile", "uuid", given="jsonb")
 
 
@@ -97,11 +98,8 @@ async def note_domain(database: Database, store_id: UUID, domain: str, *, is_pro
 
 async def due_domains(database: Database, at_most: int) -> list[tuple[UUID, str]]:
     """Stores and their domains whose record is to be looked for now."""
-    async with database.pools[SERVICE.role].connection() as connection:
-        rows = await connection.raw.fetch(
-            "select store_id, domain from app.due_domains($1)", at_most
-        )
-    return [(row["store_id"], row["domain"]) for row in rows]
+    due = await call_as_service(database, _DUE_DOMAINS(at_most=at_most))
+    return [(UUID(store_id), domain) for store_id, domain in due]
 
 
 async def begin_onboarding(

@@ -155,12 +155,16 @@ end;
 $$;
 
 -- Domains whose record is to be looked for now, each put off by an hour: whoever looks may be stopped.
-create or replace function app.due_domains(at_most integer) returns table (store_id uuid, domain text)
+-- Gives each store's id and domain.
+create or replace function app.due_domains(at_most integer) returns jsonb
 language sql security definer set search_path = pg_catalog, pg_temp as $$
-    update public.stores s set domain_due_at = now() + interval '1 hour'
-    where s.id in (select d.id from public.stores d where d.domain_due_at <= now()
-        order by d.domain_due_at limit at_most for update skip locked)
-    returning s.id, s.custom_domain;
+    with due as (
+        update public.stores s set domain_due_at = now() + interval '1 hour'
+        where s.id in (select d.id from public.stores d where d.domain_due_at <= now()
+            order by d.domain_due_at limit at_most for update skip locked)
+        returning s.id, s.custom_domain
+    )
+    select coalesce(jsonb_agg(jsonb_build_array(d.id, d.custom_domain)), '[]') from due d;
 $$;
 
 -- Changes what is given of what the caller says of themselves as a seller, and makes it the first time. Returns the

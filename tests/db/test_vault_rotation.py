@@ -12,7 +12,7 @@ import pytest
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.factors.tables import TotpFactor
-from db.vault.operations import VaultKeyMissing, check_keys
+from db.vault.operations import VaultKeyMissing, check_keys, refuse_missing_keys
 from db.vault.rotating import count_stale, rotate
 from db.vault.sealing import Vault
 from settings import Settings
@@ -112,13 +112,19 @@ async def test_what_no_key_opens_stays_and_retires_no_key(
 
 
 async def test_requirement_1_5_a_process_without_a_key_in_use_does_not_start(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old, new = vault_of(monkeypatch, FIRST), vault_of(monkeypatch, SECOND, FIRST)
-    await check_keys(database, old)
-    await check_keys(database, new)
-    with pytest.raises(VaultKeyMissing, match="lacks 1 of the keys"):
-        await check_keys(database, vault_of(monkeypatch, SECOND))
+    try:
+        await check_keys(database, old)
+        await check_keys(database, new)
+        with pytest.raises(VaultKeyMissing, match="lacks 1 of the keys"):
+            await check_keys(database, vault_of(monkeypatch, SECOND))
+        with pytest.raises(VaultKeyMissing, match="lacks 1 of the keys"):
+            await refuse_missing_keys(database, vault_of(monkeypatch, SECOND))
+    finally:
+        # Whoever has the test's own key would refuse to look anything up.
+        await owner.execute("delete from vault_keys")
     assert hashlib.sha256(old.head) != hashlib.sha256(new.head)
 
 
