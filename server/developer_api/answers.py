@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ OWN_CODES = (
     "DUPLICATE_NAME",
     "METHOD_NOT_ALLOWED",
     "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
 )
 
 
@@ -95,7 +97,12 @@ def refusal(
     named = FIELDS.get(path[-1], path[-1]) if path else None
     if named == "expiry_date" and code == "INVALID_REQUEST":
         code = "INVALID_EXPIRY"
-    return RestRefusal(code, status, message, named, headers)
+    return RestRefusal(code, status, _in_our_names(message), named, headers)
+
+
+def _in_our_names(message: str) -> str:
+    """A message of the operations with the fields as they are called here."""
+    return _THEIR_NAMES.sub(lambda found: _NAMES[found[0]], message)
 
 
 # What the operations call a field, and what it is called here.
@@ -112,6 +119,11 @@ FIELDS = {
     "key": "license_key",
     "ids": "whitelist_ids",
 }
+# Those that are no words of their own, in messages.
+_NAMES = {ours: here for ours, here in FIELDS.items() if not ours.islower()} | {
+    "proofPhrase": "proof_phrase"
+}
+_THEIR_NAMES = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 
 
 def enveloped(answer: RestAnswer, request_id: str, headers: Mapping[str, str]) -> Response:

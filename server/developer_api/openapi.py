@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from server.developer_api.answers import CODES, INTERNAL, OWN_CODES
+from server.developer_api.reading import LARGEST_NUMBER
 
 Schema = dict[str, Any]
 
@@ -17,9 +18,20 @@ OPTIONAL_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
 COUNT: Schema = {"type": "integer"}
 OPTIONAL_COUNT: Schema = {"type": ["integer", "null"]}
 YES: Schema = {"type": "boolean"}
-NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": 2**53 - 1}
+NUMBER: Schema = {"type": "integer", "minimum": 1, "maximum": LARGEST_NUMBER}
 DISCORD: Schema = {"type": "string", "pattern": "^[0-9]{17,20}$"}
-NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 100, "pattern": "^[!-~]+$"}
+# One line in which something can be seen, as far as every dialect of patterns can say it.
+_LINE = r"[^\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]"
+_SEEN = (
+    r"[!-~\u00c0-\u024f\u03b1-\u03c9\u0400-\u0481\u05d0-\u05ea\u0621-\u064a\u0905-\u0939"
+    r"\u0e01-\u0e30\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3]"
+)
+NAME: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 100,
+    "pattern": f"^{_LINE}*{_SEEN}{_LINE}*$",
+}
 
 
 def obj(required: Schema, optional: Schema | None = None) -> Schema:

@@ -107,6 +107,9 @@ def query_of(request: Request) -> Fields:
 
 async def body_of(request: Request, *, needed: bool = True) -> Fields:
     """The fields of a body, which is a JSON object; none, where it need not be there."""
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        message = "The body is compressed; send it as it is."
+        raise RestRefusal("UNSUPPORTED_MEDIA_TYPE", 415, message, headers={"Connection": "close"})
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):

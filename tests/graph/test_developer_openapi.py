@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as examples
+from jsonschema import Draft202012Validator
 from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -53,6 +54,38 @@ async def test_5_1_every_route_is_described_and_nothing_else(node: DeveloperNode
     api = DeveloperApi(node.server.services, node.server.engine)
     served = {path: {name.lower() for name in methods} for path, methods in endpoints(api).items()}
     assert {path: set(methods) for path, methods in document["paths"].items()} == served
+
+
+@pytest.mark.parametrize(
+    ("name", "is_good"),
+    [("My Game Ü", True), ("遊戲", True), ("x", True), (" ", False), ("a\nb", False)],
+)
+async def test_5_1_a_name_that_the_server_takes_is_one_of_the_documents(
+    node: DeveloperNode, name: str, is_good: bool
+) -> None:
+    document = await document_of(node)
+    body = document["paths"]["/v1/products"]["post"]["requestBody"]["content"]["application/json"]
+    sent = {"product_name": name, "roblox_group_id": 2**53 + 1}
+    assert Draft202012Validator(body["schema"]).is_valid(sent) is is_good
+    developer = await node.developer()
+    answer = await developer.rest("POST", "/v1/products", json=sent)
+    assert answer.status_code == (201 if is_good else 400)
+
+
+async def test_5_6_a_refusal_speaks_of_fields_as_they_are_sent(node: DeveloperNode) -> None:
+    developer = await node.developer()
+    product = await developer.product(proven=False)
+    entry = {"product_id": product["id"], "roblox_user_id": 1, "discord_id": "1" * 18}
+    past = {"expiry_date": "2020-01-01T00:00:00Z"}
+    answer = await developer.rest("POST", "/v1/whitelist", json=entry | past)
+    assert (answer.status_code, answer.json()["error"]["details"]) == (
+        400,
+        {"field": "expiry_date"},
+    )
+    assert "expiry_date" in answer.json()["error"]["message"]
+    packed = {"Content-Encoding": "gzip"}
+    answer = await developer.rest("POST", "/v1/products", content=b"\x1f\x8b", headers=packed)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
 SENT: list[str] = []
