@@ -11,7 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.execute("drop function if exists app.enter_play_session(uuid)")
+    """Nothing: `migrate` drops the former function when no server calls it any more."""
 
 
 def downgrade() -> None:
