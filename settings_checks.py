@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 
 # HS256 with less than its hash can be guessed (RFC 7518, 3.2), and so can whatever else is keyed.
+DNS_PORT = 53
 SECRET_MIN_CHARACTERS = 32
 # Of 32 characters by chance there are 20 different ones, of hexadecimal digits 14.
 SECRET_MIN_DIFFERENT = 8
@@ -42,15 +43,23 @@ def check_proxy(proxy: str) -> str:
 
 def check_dns_server(server: str) -> str:
     """The address of a name server, with or without a port, as in 9.9.9.9 or 127.0.0.1:5353."""
-    address, colon, port = server.rpartition(":") if server.count(":") == 1 else (server, "", "53")
     try:
+        address, port = split_dns_server(server)
         ip_address(address)
-        is_port = not colon or 0 < int(port) < 65_536
+        is_port = 0 < port < 65_536
     except ValueError:
         is_port = False
     if not is_port:
         raise ValueError(f"{server!r} is no name server; write its address, such as 9.9.9.9:53")
     return server
+
+
+def split_dns_server(server: str) -> tuple[str, int]:
+    """The address and the port of a name server, as in 9.9.9.9, 127.0.0.1:5353 or ::1."""
+    if server.count(":") != 1:
+        return server, DNS_PORT
+    address, _, port = server.partition(":")
+    return address, int(port)
 
 
 def check_origin(origin: str) -> str:

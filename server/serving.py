@@ -384,6 +384,7 @@ def start_database(settings: Settings, report: Report) -> EmbeddedDatabase:
 
 
 async def prepare(owner_url: str, settings: Settings) -> None:
+    """Migrates, and brings the catalog that was loaded last up to date."""
     await migrate(owner_url, settings)
     # A shop stays a shop: another product's terms and plans have the same keys.
     await load_seed(owner_url, await loaded_seed(owner_url))

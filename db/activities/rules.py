@@ -17,6 +17,7 @@ from db.activities.vocabulary import (
     POWER_ROLES,
     PREFERENCE_KEYS,
 )
+from db.core.texts import is_visible_prose
 
 MOST_CHARACTERS = 1000
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -40,8 +41,6 @@ DEFAULTS: Mapping[str, Any] = {
 }
 COLUMNS = ("kind", "level", "intensity", "text", "themes", *DEFAULTS)
 _THEME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-# Lone surrogates, control characters except line breaks, and overrides of the direction.
-_UNSEEN = re.compile("[\ud800-\udfff\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 SHOWN_NAME_CHARACTERS = 50
 _BRACES = re.compile(r"[{}]")
 _PLACEHOLDERS = re.compile(r"\{(active|partner)\}")
@@ -77,7 +76,7 @@ def problems_of_activity(given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _problems_of_text(text: object) -> Iterator[tuple[str, str]]:
     if not isinstance(text, str) or not text.strip() or len(text) > MOST_CHARACTERS:
         yield "text", f"must be text of 1 to {MOST_CHARACTERS} characters"
-    elif _UNSEEN.search(text):
+    elif not is_visible_prose(text):
         yield "text", "may have no control characters, and nothing that turns its direction"
     elif _BRACES.search(_PLACEHOLDERS.sub("", text)):
         yield "text", "may have the placeholders {active} and {partner} alone"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from settings_checks import split_dns_server
+
 if TYPE_CHECKING:
     from dns.nameserver import Nameserver
 
 LOOKUP_SECONDS = 5.0
-DNS_PORT = 53
 
 
 class LookupFailed(Exception):
@@ -43,13 +44,4 @@ async def texts_of(name: str, servers: Sequence[str] = ()) -> tuple[str, ...]:
 def _server(written: str) -> Nameserver:
     import dns.nameserver
 
-    address, port = split_server(written)
-    return dns.nameserver.Do53Nameserver(address, port)
-
-
-def split_server(written: str) -> tuple[str, int]:
-    """The address and the port of a name server, as in 9.9.9.9, 127.0.0.1:5353 or ::1."""
-    if written.count(":") == 1:
-        address, _, port = written.partition(":")
-        return address, int(port)
-    return written, DNS_PORT
+    return dns.nameserver.Do53Nameserver(*split_dns_server(written))

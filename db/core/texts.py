@@ -13,7 +13,9 @@ NAME_LIMIT_CHARACTERS = 100
 # Control characters, line breaks, and what turns the direction of the text around a name.
 _NOT_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 # The same, where there are lines.
-_NOT_IN_PROSE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_NOT_IN_PROSE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 # Letters and symbols, by their category, that are drawn as a blank.
 _DRAWN_AS_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
@@ -42,11 +44,16 @@ def is_visible_line(text: str) -> bool:
     return not _NOT_IN_LINE.search(text) and any(map(_can_be_seen, text))
 
 
+def is_visible_prose(text: str) -> bool:
+    """Whether a text of several lines has nothing that cannot be seen, or stored."""
+    return not _NOT_IN_PROSE.search(text)
+
+
 def problems_of_prose(text: str | None, limit_characters: int, *path: str) -> Iterator[DomainError]:
     """What is wrong with a text of several lines that others read; nothing where there is none."""
     if text is not None and len(text) > limit_characters:
         yield bad_input(f"{path[-1]} may have at most {limit_characters:,} characters.", *path)
-    elif text is not None and _NOT_IN_PROSE.search(text):
+    elif text is not None and not is_visible_prose(text):
         yield bad_input(
             f"{path[-1]} has a character that cannot be seen, and is no tab or line break.", *path
         )

@@ -156,9 +156,12 @@ begin
     if app.follow_plan_periods(owner_id, false) then
         update public.wallets w set plan_credits_due_at = least(w.plan_credits_due_at, s.current_period_end)
         from public.plan_subscriptions s where s.user_id = owner_id and w.user_id = owner_id;
+        -- Months count anew from a period that was brought forward to now: of none that has given credits already.
         update public.wallets w set plan_credits_due_at = s.current_period_start, plan_credits_anchor_at = s.current_period_start
         from public.plan_subscriptions s
-        where s.user_id = owner_id and w.user_id = owner_id and s.current_period_start = now();
+        where s.user_id = owner_id and w.user_id = owner_id and s.current_period_start = now()
+            and not exists (select from public.plan_credits c
+                where c.period_id = (app.plan_period_at(owner_id, now())).id);
         perform app.grant_plan_credits(owner_id);
     else
         perform app.close_plan(owner_id);

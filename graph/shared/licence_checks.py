@@ -135,7 +135,7 @@ class LicenceChecks:
             found = await licences.find_licence(self._database, hashes, product)
             if found is not None:
                 known = self._remember(self._licences, asked, found, found.licence_id, changes)
-            if found is None:
+            else:
                 await self._vault_keys.refuse_missing()
                 self._unknown.use(asked_by)
         if seller_id is not None and not await self._is_of(found, product, seller_id):

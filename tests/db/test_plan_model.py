@@ -226,6 +226,18 @@ def machine(cluster: EmbeddedDatabase, database: Database) -> Iterator[type[Plan
     books.close()
 
 
+def test_a_refund_of_what_was_upgraded_gives_no_second_month(machine: type[PlanMachine]) -> None:
+    sequence = machine()
+    try:
+        sequence.pays_months("basic", 1)
+        sequence.days_pass(1)
+        sequence.pays_a_providers_days(1)
+        sequence.is_refunded(0)
+        sequence.what_is_given_was_paid()
+    finally:
+        sequence.teardown()
+
+
 def test_no_sequence_gives_more_than_was_paid(machine: type[PlanMachine]) -> None:
     run_state_machine_as_test(machine, settings=profile(SEQUENCES))
 

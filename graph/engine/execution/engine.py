@@ -415,8 +415,7 @@ class Engine:
             parts.append(orjson.dumps(key) + b":" + answer)
         if any(field is not None and not field.spec.unmetered for field in fields.values()):
             context.services.wake()
-        if errors or len(fields) > 1 or any(f is None or f.payload.parts for f in fields.values()):
-            # Another field changes something, or reads rows.
+        if context.answer_holds is not None and (errors or not _is_by_itself(fields)):
             context.answer_holds = None
         tail = b',"errors":' + orjson.dumps(errors) if errors else b""
         return b'{"data":{' + b",".join(parts) + b"}" + tail + b"}"
@@ -447,6 +446,11 @@ class Engine:
         asked_from(run.context)
         arguments = field.arguments(run.variables)
         return await run_mutation(self.database, field.payload, field.spec, arguments, run)
+
+
+def _is_by_itself(fields: Mapping[str, MutationField | None]) -> bool:
+    """Whether nothing beside the one operation changes something, or reads rows."""
+    return len(fields) == 1 and all(f is not None and not f.payload.parts for f in fields.values())
 
 
 def _statement(
