@@ -69,9 +69,13 @@ async def export_statement(
 
     `derived` are values that the operation makes of the input, each with what the peer is told.
     """
-    engine = Engine(build_schema(), Database(owner_url, settings), introspection=True)
-    operation = engine.documents.operation(text, None)
-    return await _mutation(engine, operation, settings, given, derived)
+    database = await Database.connect(owner_url, settings)
+    try:
+        engine = Engine(build_schema(), database, introspection=True)
+        operation = engine.documents.operation(text, None)
+        return await _mutation(engine, operation, settings, given, derived)
+    finally:
+        await database.close()
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class ExportServices:
     """All that an operation whose statement is exported may ask for."""
 
     settings: Settings
+    database: Database
 
     def of[T](self, make: Callable[[Any], T]) -> T:
         """A service of a slice."""
@@ -96,7 +101,7 @@ async def _mutation(
     variables = coerce_variables(engine.schema, operation, {"input": dict(given)})
     (field,) = engine.mutation_fields(operation, variables).values()
     assert field is not None
-    context = Context(actor, ExportServices(settings), "export")  # type: ignore[arg-type]
+    context = Context(actor, ExportServices(settings, engine.database), "export")  # type: ignore[arg-type]
     outcome = await field.spec.operation(context, **field.arguments(variables))
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome.command, FunctionCall)
