@@ -19,7 +19,8 @@ from server.uvicorn_protocol import DeadlineHttpProtocol
 from settings import Settings
 from tests.graph.live.websocket_server import run_uvicorn
 
-REQUESTS = 20
+# So many that what the process does beside them, some dozens of objects a round, stays far below.
+REQUESTS = 100
 HEAD = (
     b"POST /graphql HTTP/1.1\r\nhost: tallygraph\r\ncontent-type: application/json\r\n"
     b"content-length: %d\r\n\r\n"
