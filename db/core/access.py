@@ -175,7 +175,8 @@ class Watch:
     `entity` is the column whose value names the row in the event; `inserts`, `updates` and
     `deletes` say which changes count. Who may see an event follows from the table's rule for
     reading. What is in the `deferred` columns is too large to be copied into events: it is read
-    from the row when an event is delivered to somebody who asks for it.
+    from the row when an event is delivered to somebody who asks for it. Where statements insert
+    many rows, `in_bulk` has each write its events at once.
     """
 
     topic: str
@@ -184,6 +185,7 @@ class Watch:
     updates: bool = True
     deletes: bool = False
     deferred: tuple[str, ...] = ()
+    in_bulk: bool = False
 
     @property
     def changes(self) -> tuple[str, ...]:

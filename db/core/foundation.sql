@@ -99,6 +99,24 @@ begin
 end;
 $$;
 
+-- Trigger: the same as record_event, once for all rows that a statement inserts, in their order.
+create or replace function app.record_inserted() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    hidden text[] := tg_argv[2]::text[];
+    deferred text[] := tg_argv[3]::text[];
+    kind text := case tg_argv[4] when '' then 'everybody' else 'user' end;
+begin
+    insert into public.events (topic, change, user_id, audience_kind, audience_id, entity_id, snapshot)
+    select tg_argv[0], tg_op, o.owner_id, kind, o.owner_id, i.row_image ->> tg_argv[1], i.row_image - deferred
+    -- Nothing is pulled up: the image would be made again wherever it is named.
+    from (select to_jsonb(n) - hidden as row_image from new_rows n offset 0) i
+    cross join lateral (select (i.row_image ->> tg_argv[4])::uuid as owner_id) o
+    where o.owner_id is not null or kind = 'everybody';
+    return null;
+end;
+$$;
+
 -- Trigger: records the changed row as an event for everybody, of a topic that several tables share; the snapshot
 -- says under `table` which one it is. Arguments: the topic, the column naming the row, and those that no client
 -- may read. A write that changes nothing else is no event.

@@ -28,6 +28,7 @@ class TableQuota:
     REFUSE refuses what the user does (never what the server does for them), FORGET deletes the
     user's oldest rows, COUNT only counts: the slice's own functions refuse. `delete_with` is the
     mutation that makes room. `counts` says what is counted where the table's name leaves it open.
+    Where statements insert many rows, `in_bulk` has each count them at once.
     """
 
     guests: Limit
@@ -35,6 +36,11 @@ class TableQuota:
     excess: Excess = "REFUSE"
     delete_with: str = ""
     counts: str = ""
+    in_bulk: bool = False
+
+    def __post_init__(self) -> None:
+        if self.in_bulk and self.excess == "FORGET":
+            raise ValueError("What is forgotten makes room for one row at a time")
 
     @property
     def description(self) -> str:
@@ -57,12 +63,17 @@ class Bound:
 
 def quota_statements(table: Table, quota: TableQuota) -> list[str]:
     """The triggers that count a table's rows, whoever writes them."""
-    counting = (
-        f"for each row {{}}execute function app.count_use('{quota.excess}', '{quota.delete_with}')"
-    )
+    arguments = f"('{quota.excess}', '{quota.delete_with}')"
+    counting = f"for each row {{}}execute function app.count_use{arguments}"
+    inserted = counting.format("")
+    if quota.in_bulk:
+        inserted = (
+            "referencing new table as new_rows for each statement"
+            f" execute function app.count_inserted{arguments}"
+        )
     resized = "when (old.stored_bytes <> new.stored_bytes) "
     return [
-        f"create trigger count_insert after insert on {table.name} {counting.format('')}",
+        f"create trigger count_insert after insert on {table.name} {inserted}",
         f"create trigger count_update after update on {table.name} {counting.format(resized)}",
         f"create trigger count_delete after delete on {table.name}"
         " referencing old table as old_rows for each statement"

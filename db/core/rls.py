@@ -161,7 +161,7 @@ def access_statements(table: Table, access: Access) -> list[str]:
 
 
 def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
-    """The trigger that records an event for every watched change, whoever makes it."""
+    """The triggers that record an event for every watched change, whoever makes it."""
     function, told = _recorder(table, audiences(table, access.read))
     sealed = sealed_columns(table)
     # That a row is sealed anew by another key is no change of it.
@@ -169,15 +169,29 @@ def watch_statements(table: Table, watch: Watch, access: Access) -> list[str]:
     deferred = tuple(name for name in watch.deferred if name not in sealed)
     arguments = (watch.topic, watch.entity, _array(hidden), _array(deferred), *told)
     listed = ", ".join(f"'{argument}'" for argument in arguments)
-    changes = " or ".join(watch.changes)
+    in_bulk = watch.in_bulk and watch.inserts
+    changes = " or ".join(name for name in watch.changes if not (in_bulk and name == "insert"))
     if sealed:
         # Nor is the trigger called for it: a rotation writes these columns alone, of every row.
         shown = (column.name for column in table.columns if column.name not in hidden)
         changes = changes.replace("update", f"update of {', '.join(shown)}")
-    return [
-        f"create trigger record_event after {changes} on {table.name} "
-        f"for each row execute function app.{function}({listed})"
-    ]
+    made = [_bulk_statement(table, function, listed)] if in_bulk else []
+    if changes:
+        made.append(
+            f"create trigger record_event after {changes} on {table.name} "
+            f"for each row execute function app.{function}({listed})"
+        )
+    return made
+
+
+def _bulk_statement(table: Table, function: str, listed: str) -> str:
+    """The trigger that records the events of all rows that a statement inserts."""
+    if function != "record_event":
+        raise TypeError(f"{table.name}: only events of one audience are recorded in bulk")
+    return (
+        f"create trigger record_inserted after insert on {table.name} referencing new table"
+        f" as new_rows for each statement execute function app.record_inserted({listed})"
+    )
 
 
 def joint_statements(table: Table, topic: str, access: Access) -> list[str]:

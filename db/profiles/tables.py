@@ -103,12 +103,16 @@ class Profile(Base):
         "chat_history": JSON_LIMIT_BYTES,
     }
     watch = Watch(
-        "profiles.changed", deletes=True, deferred=("thumbnail", "analysis", "chat_history")
+        "profiles.changed",
+        deletes=True,
+        deferred=("thumbnail", "analysis", "chat_history"),
+        in_bulk=True,
     )
     quota = TableQuota(
         guests=Limit(200, 25_000_000),
         members=Limit(20_000, 250_000_000),
         delete_with="deleteProfile",
+        in_bulk=True,
     )
     # A sync sets positions and versions itself.
     triggers = (

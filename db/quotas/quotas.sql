@@ -94,6 +94,35 @@ begin
 end;
 $$;
 
+-- Trigger of counted tables into which a statement inserts many rows: counts all of them at once, in one order for all
+-- users. The arguments are those of count_use.
+create or replace function app.count_inserted() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    counted record;
+begin
+    for counted in
+        with added as materialized (
+            select n.user_id, sum(sign(n.stored_bytes))::bigint as more_rows, sum(n.stored_bytes)::bigint as more_bytes
+            from new_rows n group by n.user_id
+        ), known as (
+            insert into public.quota_use as q (user_id, slice, rows_used, bytes_used)
+            select a.user_id, tg_table_name, a.more_rows, a.more_bytes from added a order by a.user_id
+            on conflict (user_id, slice) do update
+            set rows_used = q.rows_used + excluded.rows_used, bytes_used = q.bytes_used + excluded.bytes_used
+            returning q.*
+        )
+        select row(k.*)::public.quota_use as used, a.more_rows, a.more_bytes
+        from known k join added a using (user_id)
+        where (k.rows_used > k.rows_allowed or k.bytes_used > k.bytes_allowed)
+            and (a.more_rows > 0 or a.more_bytes > 0) and tg_argv[0] <> 'COUNT'
+    loop
+        perform app.check_use(counted.used, counted.more_rows, counted.more_bytes, tg_argv[0], tg_argv[1]);
+    end loop;
+    return null;
+end;
+$$;
+
 -- Trigger of each counted table, for all the rows that a statement deletes: an account's may be many.
 -- Nothing is left to count for a user whose account is going.
 create or replace function app.count_deleted() returns trigger
@@ -162,7 +191,8 @@ $$;
 
 revoke execute on function
     app.quota_of(uuid, text), app.refuse_quota(text, public.quota_limits, bigint, bigint, bigint, text),
-    app.check_use(public.quota_use, bigint, bigint, text, text), app.count_use(), app.count_deleted(),
+    app.check_use(public.quota_use, bigint, bigint, text, text), app.count_use(), app.count_inserted(),
+    app.count_deleted(),
     app.move_use(uuid, uuid, text, bigint, bigint), app.forget_allowed(), app.quotas(uuid)
 from public;
 grant execute on function app.quotas(uuid) to authenticated;

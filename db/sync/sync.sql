@@ -57,7 +57,7 @@ begin
     ), stored as materialized (
         select w.*, p.id is not null as is_live, p.name,
                coalesce(p.thumbnail_path, p.thumbnail) as thumbnail, p.analysis, p.device_id as last_device,
-               app.profile_content(to_jsonb(p)) as content, b.profile_id is not null and not b.is_revived as is_buried,
+               b.profile_id is not null and not b.is_revived as is_buried,
                b.clock as buried_clock, b.device_id as buried_device, b.position as buried_position,
                coalesce((b.seen ->> device)::bigint, -1) as buried_seen,
                coalesce(p.versions, b.versions, '{}') as versions,
@@ -253,10 +253,10 @@ begin
                  or j.is_live and j.value is distinct from coalesce(j.current_value, 'null'))
         union all
         select actor_id, d.profile_id, 'PROFILE', 'SERVER', device, d.delete_raw,
-               d.content || jsonb_build_object('MESSAGES', (
+               app.profile_content(to_jsonb(p)) || jsonb_build_object('MESSAGES', (
                    select jsonb_agg(to_jsonb(m)) from public.chat_messages m where m.profile_id = d.profile_id)),
                case d.verdict when 'WON' then 'DELETED' else 'SETTLED' end
-        from gone d where d.is_live
+        from gone d join public.profiles p on p.id = d.profile_id
         union all
         select actor_id, d.profile_id, 'DELETION', 'CLIENT', device, d.delete_raw, null,
                case strategy when 'MANUAL' then 'OPEN' else 'SETTLED' end
@@ -329,10 +329,11 @@ return own_clock = newest_clock or own_clock < newest_clock and case when own_cu
     then coalesce(own_cursor, -1) < last_position
     else (own_cursor, own_clock) <= ((last ->> 0)::bigint, (last ->> 1)::bigint) end;
 
--- A version of a field group with a device's write noted in it.
+-- A version of a field group with a device's write noted in it. Stable, as what makes objects of JSON is: only so does it
+-- become a part of the statement that calls it.
 create or replace function app.note_write(version jsonb, device text, own_clock bigint, newest_clock bigint, own_cursor bigint)
 returns jsonb
-language sql immutable parallel safe
+language sql stable parallel safe
 return coalesce(version, '{"clock": 0, "device": "", "position": 0}') || jsonb_build_object(
     'seen', coalesce(version -> 'seen', '{}') || jsonb_build_object(device, greatest(own_clock, newest_clock)),
     'last', coalesce(version -> 'last', '{}') || case
