@@ -19,17 +19,21 @@ begin
 end;
 $$;
 
--- Makes a deleted profile again with what it held; nothing where it is there.
+-- Makes a deleted profile again with what it held, under the number of the device that made it; nothing where it is
+-- there. Of what devices wrote before, it is known that they did: sent again, it changes nothing.
 create or replace function app.bring_back_profile(actor_id uuid, wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    insert into public.profiles (id, user_id, name, thumbnail, thumbnail_path, analysis, chat_history, created_at)
+    insert into public.profiles (id, user_id, name, thumbnail, thumbnail_path, analysis, chat_history, created_at,
+                                 origin_device_id, origin_local_id, versions)
     select wanted, actor_id, k.value ->> 'NAME', app.picture_in_row(k.value ->> 'THUMBNAIL'),
            app.picture_in_storage(k.value ->> 'THUMBNAIL'), coalesce(k.value -> 'ANALYSIS', '{}'),
-           coalesce(k.value -> 'CHAT', '[]'), (k.value ->> 'created_at')::timestamptz
+           coalesce(k.value -> 'CHAT', '[]'), (k.value ->> 'created_at')::timestamptz,
+           t.origin_device_id, t.origin_local_id, coalesce(t.versions, '{}')
     from (select c.value from public.sync_conflicts c
           where c.user_id = actor_id and c.profile_id = wanted and c.field_group = 'PROFILE'
           order by c.created_at desc limit 1) k
+    left join public.profile_tombstones t on t.profile_id = wanted and t.user_id = actor_id
     on conflict (id) do nothing;
     if found then
         update public.profile_tombstones t set is_revived = true where t.profile_id = wanted;

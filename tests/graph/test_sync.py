@@ -358,6 +358,28 @@ async def test_a_profile_that_was_deleted_comes_back(devices: tuple[Device, Devi
         ]
 
 
+async def test_what_comes_back_is_its_own_devices_by_its_number(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    first = {"localId": 1, "clock": at(0), "name": "Ada"}
+    edit = {"localId": 1, "clock": at(5), "name": "Eve"}
+    made = (await phone.sync(first))["accepted"][0]["id"]
+    await phone.sync(edit)
+    await phone.sync({"localId": 1, "clock": at(10), "deleted": True})
+    answer = await phone.ask(CONFLICTS, actor=phone.actor)
+    (held,) = answer["data"]["viewer"]["syncConflicts"]["nodes"]
+    await resolve(phone, held["id"])
+    # What was sent before is known, whatever the strategy: no conflict, and nothing of it comes back.
+    again = await phone.send(edit, since=None, strategy="CLIENT_WINS")
+    assert again["conflicts"] == []
+    for device, number in ((phone, 1), (laptop, None)):
+        (told,) = (await device.sync())["changes"]
+        assert (told["id"], told["localId"], told["name"]) == (made, number, "Eve")
+    await phone.sync({"localId": 1, "clock": at(20), "name": "Zoe"})
+    assert [(one["id"], one["name"]) for one in await kept(phone)] == [(made, "Zoe")]
+
+
 async def test_a_choice_for_what_is_there_changes_nothing(devices: tuple[Device, Device]) -> None:
     phone, laptop = devices
     made = await shared(phone, laptop)
