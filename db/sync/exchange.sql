@@ -38,7 +38,8 @@ begin
         else coalesce(nullif(split_part(since, '-', 3), '')::bigint, 0) end;
     if changes <> '[]' then
         select t.taken, t.refused into taken, refused
-        from app.take_or_refuse_changes(actor_id, device, life, seen, strategy, changes, ahead) t;
+        from app.take_or_refuse_changes(actor_id, device, life, case when since is not null then seen end, strategy,
+                                        changes, ahead) t;
         perform app.note_sync(actor_id, device, jsonb_array_length(taken), jsonb_array_length(refused));
         select t.taken, t.again into taken, again from app.told_again(taken, page_bytes) t;
     end if;

@@ -3,7 +3,7 @@
 -- Takes the changes of one sync in one statement and returns what became of each: {n, local_id, id, clock}.
 -- A write of a field group loses against one that its device had not seen where the strategy or the clocks
 -- say so; what loses is kept. A write that is known already, or older than a known one of the same device,
--- changes nothing.
+-- changes nothing. `behind` is the position in the sync's cursor, null without one.
 create or replace function app.take_profile_changes(
     actor_id uuid, device text, life text, behind bigint, strategy text, changes jsonb, head public.sync_heads,
     ahead bigint
@@ -26,10 +26,12 @@ begin
                        over (partition by r.id, r.local_id order by r.n)
                    else r.clock end as own_clock,
                case when r.clock > head.clock + ahead then head.clock else r.clock end as clock,
-               app.sync_position(r.since, life, head.position, 0) as own_seen, r.since is not null as has_seen
+               -- The sync's own cursor is that of a change without one. Null where there is neither.
+               case when r.since is null then behind
+                   else app.sync_position(r.since, life, head.position, 0) end as own_seen
         from received r
     ), looked_up as materialized (
-        select s.*, case when s.has_seen then s.own_seen else behind end as seen_position,
+        select s.*, coalesce(s.own_seen, 0) as seen_position,
                coalesce(p.id, t.profile_id, o.id, u.profile_id) as found_id
         from sent s
         left join public.profiles p on p.id = s.id and p.user_id = actor_id
@@ -51,7 +53,7 @@ begin
                max(r.own_clock) filter (where r.deleted) as delete_order,
                max(r.clock) filter (where r.deleted) as delete_clock,
                max(r.seen_position) filter (where r.deleted) as delete_seen,
-               max(r.own_seen) filter (where r.deleted and r.has_seen) as delete_own_seen,
+               max(r.own_seen) filter (where r.deleted) as delete_own_seen,
                max(r.own_clock) filter (where not r.deleted) as edit_order
         from resolved r where r.profile_id is not null group by r.profile_id
     ), stored as materialized (
@@ -71,6 +73,7 @@ begin
                     select from public.sync_conflicts c
                     where c.user_id = actor_id and c.profile_id = d.profile_id and c.field_group = 'DELETION'
                         and c.device_id = device and c.clock = d.delete_raw) then 'KNOWN'
+                when d.is_unclear then 'LOST'
                 when d.unseen = 0 then 'WON'
                 when strategy = 'CLIENT_WINS' then 'WON_OVER'
                 when strategy = 'LAST_WRITE_WINS' and (d.delete_clock, device) > (d.unseen_clock, d.unseen_device)
@@ -79,7 +82,8 @@ begin
         from (
             select s.*, v.*,
                    s.delete_raw <= s.buried_seen and coalesce(s.delete_own_seen, -1) < v.last_position
-                       or v.is_older as is_known
+                       or v.is_older and s.delete_own_seen is not null as is_known,
+                   v.is_older and s.delete_own_seen is null as is_unclear
             from stored s cross join lateral (
                 select count(*) filter (where is_unseen) as unseen,
                        coalesce(max((g.version -> 'seen' ->> device)::bigint), -1) as own_raw,
@@ -102,7 +106,7 @@ begin
         select * from deletions where verdict in ('WON', 'WON_OVER')
     ), writes as materialized (
         select distinct on (r.profile_id, g.field_group) r.profile_id, g.field_group, g.value, r.raw, r.own_clock,
-               r.clock, r.seen_position, case when r.has_seen then r.own_seen end as own_seen
+               r.clock, r.seen_position, r.own_seen
         from resolved r
         cross join jsonb_each(r.groups || case when r.messages <> '[]' then '{"CHAT": null}'::jsonb else '{}' end)
             as g (field_group, value)
@@ -113,15 +117,19 @@ begin
         order by r.profile_id, g.field_group, r.own_clock desc, r.n desc
     ), judged as materialized (
         select f.*, case
-                when app.is_known_write(f.own_seen, f.own_clock, f.known_last, f.known_raw, f.last_position)
-                    or f.field_group = 'CHAT' and f.is_live then 'KNOWN'
+                when f.field_group = 'CHAT' and f.is_live then 'KNOWN'
+                -- It comes again, or was written behind a clock that was put back: without a cursor nobody can tell.
+                when f.own_seen is null and f.field_group <> 'CHAT' and f.own_clock < f.known_raw
+                    and f.own_clock > f.buried_seen then 'LOST'
+                when app.is_known_write(f.own_seen, f.own_clock, f.known_last, f.known_raw, f.last_position) then 'KNOWN'
                 when f.is_new or f.last_writer = device or f.last_position <= f.seen_position then 'WON'
                 when strategy = 'CLIENT_WINS' then 'WON_OVER'
                 when strategy = 'LAST_WRITE_WINS' and (f.clock, device) > (f.last_clock, f.last_writer)
                     then 'WON_OVER'
                 else 'LOST' end as verdict
         from (
-            select w.*, s.is_new, s.is_live, s.is_buried, s.versions -> w.field_group as version,
+            select w.*, s.is_new, s.is_live, s.is_buried, s.buried_seen,
+                   s.versions -> w.field_group as version,
                    case w.field_group when 'NAME' then to_jsonb(s.name) when 'THUMBNAIL' then to_jsonb(s.thumbnail)
                        when 'ANALYSIS' then s.analysis end as current_value,
                    greatest((s.versions -> w.field_group -> 'seen' ->> device)::bigint,
@@ -213,7 +221,8 @@ begin
             position = coalesce(l.position, p.position), versions = p.versions || v.changed
         from versions v join stored s on s.profile_id = v.profile_id and s.is_live
         left join places l on l.profile_id = v.profile_id
-        where p.id = v.profile_id and p.user_id = actor_id
+        -- A row that is written as it was is a change of the server's to the trigger.
+        where p.id = v.profile_id and p.user_id = actor_id and (v.has_won or p.versions <> p.versions || v.changed)
     ), revived as (
         update public.profile_tombstones t
         set is_revived = t.is_revived or v.has_won,

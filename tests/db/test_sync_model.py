@@ -129,6 +129,10 @@ class SyncMachine(RuleBasedStateMachine):
     def request(self, device: OfflineDevice, strategy: str) -> tuple[Any, ...]:
         """What a device sends: all that it has not yet told."""
         changes = [{"n": n, **one} for n, one in enumerate(device.outbox)]
+        if device is self.devices[1]:
+            # This one says once what it had seen when it made its changes.
+            for one in changes:
+                one["since"] = None if one["since"] == device.cursor else one["since"]
         return device.name, device.cursor, strategy, json.dumps(changes)
 
     def key(self, device: OfflineDevice, place: int) -> str | None:

@@ -438,8 +438,9 @@ async def test_who_wrote_and_then_deleted_brings_nothing_back(
     made = await shared(phone, laptop)
     await laptop.sync({"id": made, "clock": at(10), "deleted": True})
     written = {"id": made, "clock": at(20), "name": "Eve", "messages": [said(1, "hi")]}
+    since = phone.cursor
     await phone.sync(written, {"id": made, "clock": at(30), "deleted": True})
     # Nor when what was written comes once more, later.
-    await phone.sync(written)
+    await phone.send(written, since=since)
     assert await kept(phone) == []
     assert (await laptop.sync())["changes"] == []

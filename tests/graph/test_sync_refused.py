@@ -177,10 +177,50 @@ async def test_a_clock_that_is_put_back_loses_no_edit(devices: tuple[Device, Dev
     gone = {"id": made, "clock": at(3), "deleted": True, "since": (await phone.sync())["cursor"]}
     await phone.sync(gone)
     assert await kept(phone) == []
-    # Without what it had seen, the device at least shows what holds.
-    await phone.sync({"localId": 9, "clock": f"{fast}:0", "name": "fast"})
-    told = await phone.sync({"localId": 9, "clock": at(4), "name": "right"})
-    assert [one["name"] for one in told["changes"]] == ["fast"]
+
+
+async def test_a_clock_that_is_put_back_goes_by_the_cursor_of_the_sync(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, laptop = devices
+    fast = int((time.time() + 3_600) * 1_000)
+    first = {"localId": 9, "clock": f"{fast}:0", "name": "fast"}
+    await phone.sync(first)
+    since = phone.cursor
+    right = {"localId": 9, "clock": at(4), "name": "right"}
+    for _ in range(2):
+        assert (await phone.send(right))["conflicts"] == []
+        assert [one["name"] for one in await kept(phone)] == ["right"]
+    await phone.sync()
+    # Neither the first sync nor the second brings anything back when it comes again.
+    await phone.send(first, since=None)
+    await phone.send(right, since=since)
+    gone = {"localId": 9, "clock": at(3), "deleted": True}
+    assert [one["name"] for one in await kept(phone)] == ["right"]
+    await phone.sync(gone)
+    assert await kept(phone) == []
+    assert (await laptop.sync())["changes"] == []
+
+
+async def test_what_a_device_without_a_cursor_wrote_by_a_clock_that_is_put_back_is_kept_as_lost(
+    devices: tuple[Device, Device],
+) -> None:
+    phone, _ = devices
+    await phone.sync({"localId": 9, "clock": at(9), "name": "fast", "analysis": {"a": 1}})
+    right = {"localId": 9, "clock": at(4), "name": "right", "analysis": {"a": 1}}
+    for _ in range(2):
+        told = await phone.send(right, since=None)
+        (conflict,) = told["conflicts"]
+        assert (conflict["value"], conflict["loser"]) == ("right", "CLIENT")
+        assert [one["name"] for one in told["changes"]] == ["fast"]
+    # So is a deletion, until it is known.
+    gone = await phone.send({"localId": 9, "clock": at(5), "deleted": True}, since=None)
+    assert [one["fieldGroup"] for one in gone["conflicts"]] == ["DELETION"]
+    await phone.sync({"localId": 9, "clock": at(10), "deleted": True})
+    # What the device deleted later than it wrote is no conflict.
+    assert (await phone.send(right, since=None))["conflicts"] == told["conflicts"]
+    known = await phone.send({"localId": 9, "clock": at(6), "name": "old"}, since=None)
+    assert (known["conflicts"], await kept(phone)) == ([], [])
 
 
 async def test_what_a_clock_that_is_put_back_had_not_seen_is_kept_as_lost(
