@@ -1,8 +1,9 @@
 """`python -m bench.aura`: Aura's syncs and chats; with `--write` it renews docs/benchmarks-aura.md.
 
 A sync of changes through the API against the same rows upserted one by one, as PostgREST does:
-each in a transaction with the role and the claims, but straight to Postgres, without PostgREST's
-own HTTP. A first sync against COPY of the same rows, both ways. Chats are `bench.chat`'s.
+each in a transaction with the role and the claims, once by a request to a bare application and
+once straight to Postgres. A first sync against COPY of the same rows, both ways. Chats are
+`bench.chat`'s.
 """
 
 from __future__ import annotations
@@ -29,15 +30,23 @@ from auth.keys import SigningKeys
 from auth.tokens import AccessTokens
 from bench import chat
 from bench.chart import Bar, Block, picture
-from bench.deployment import Environment, Server, open_environment, start_tallygraph
+from bench.deployment import (
+    Environment,
+    Server,
+    open_environment,
+    start_bare,
+    start_tallygraph,
+)
 from bench.generations import percentile
 from bench.load import request_bytes
+from bench.peers.bare_rows import upsert
 from bench.processes import memory_mebibytes, usable_cores
 from bench.report import DOCS, markdown_table
 from bench.webhooks import Connections
 from db.core.pool import role_url
 
-OURS, ROWS, COPY, BARE = "tallygraph", "row by row", "COPY", "COPY into a bare table"
+OURS, ROWS, SENT = "tallygraph", "row by row", "row by row over HTTP"
+COPY, BARE = "COPY", "COPY into a bare table"
 LEAST_FASTER, MOST_SLOWER, MOST_MEBIBYTES = 5.0, 3.0, 200.0
 # As many as keep a request below the server's limit of values.
 MOST_CHANGES = 250
@@ -45,10 +54,6 @@ SYNC = """mutation($input: SyncProfilesInput!) { syncProfiles(input: $input) {
   changes { id localId deleted name analysis createdAt updatedAt } accepted { id }
   cursor hasMore errors { code message } } }"""
 ONE_USER = "insert into users (email) values (gen_random_uuid() || '@example.test') returning id"
-CLAIMS = "select set_config('role', 'authenticated', true), set_config('app.user_id', $1, true)"
-UPSERT = """insert into profiles (user_id, local_id, name, analysis) values ($1, $2, $3, $4::jsonb)
-on conflict (user_id, local_id) do update set name = excluded.name, analysis = excluded.analysis,
-updated_at = now(), synced_at = now()"""
 COPIED = (
     "select id, local_id, name, analysis, created_at, updated_at from profiles where user_id = $1"
 )
@@ -153,9 +158,18 @@ async def row_by_row(connection: asyncpg.Connection, user: UUID, first: int, cou
     """Each row in a transaction of its own with its claims, as PostgREST sends it."""
     analysis = orjson.dumps(ANALYSIS | {"version": first}).decode()
     for number in range(first, first + count):
-        async with connection.transaction():
-            await connection.execute(CLAIMS, str(user))
-            await connection.execute(UPSERT, user, number, f"n {number}", analysis)
+        await upsert(connection, str(user), number, f"n {number}", analysis)
+
+
+async def row_by_row_over_http(server: Server, user: UUID, first: int, count: int) -> None:
+    """The same, each row in a request of its own to the bare application."""
+    analysis = ANALYSIS | {"version": first}
+    async with Connections(server.port).open() as connections:
+        for number in range(first, first + count):
+            given = {"user": str(user), "localId": number, "name": f"n {number}"}
+            variables = {"input": given | {"analysis": analysis}}
+            body = orjson.dumps({"query": "upsert", "variables": variables})
+            await connections.send(request_bytes(server.port, None, body))
 
 
 async def copied_in(
@@ -195,9 +209,10 @@ async def _syncs(environment: Environment, figures: AuraFigures, rounds: int) ->
     owner = await asyncpg.connect(environment.owner_url)
     url = role_url(environment.owner_url, "authenticated", environment.password)
     rows = await asyncpg.connect(url)
-    with start_tallygraph(environment) as server:
+    bare = start_bare(environment, {}, "", "bench.peers.bare_rows")
+    with start_tallygraph(environment) as server, bare as peer:
         for number in range(rounds + 1):
-            taken = await _one_round(environment, owner, rows, server, figures)
+            taken = await _one_round(environment, owner, rows, (server, peer), figures)
             for seconds, name, value in taken if number else ():
                 seconds.setdefault(name, []).append(value)
     await rows.close()
@@ -208,7 +223,7 @@ async def _one_round(
     environment: Environment,
     owner: asyncpg.Connection,
     rows: asyncpg.Connection,
-    server: Server,
+    servers: tuple[Server, Server],
     figures: AuraFigures,
 ) -> list[tuple[dict[str, list[float]], str, float]]:
     taken = []
@@ -219,12 +234,15 @@ async def _one_round(
         taken.append((seconds, name, perf_counter() - started))
         return result
 
+    server, peer = servers
     # Half of the changes are to what is there.
     half = figures.changes // 2
-    phone, other = [await a_phone(environment, owner, server) for _ in range(2)]
+    phone, other, third = [await a_phone(environment, owner, server) for _ in range(3)]
     cursor = await phone.send(None, 0, half)
     await row_by_row(rows, other.user, 0, half)
+    await row_by_row_over_http(peer, third.user, 0, half)
     await timed(figures.sync, OURS, phone.send(cursor, 0, figures.changes))
+    await timed(figures.sync, SENT, row_by_row_over_http(peer, third.user, 0, figures.changes))
     await timed(figures.sync, ROWS, row_by_row(rows, other.user, 0, figures.changes))
     phone, other = [await a_phone(environment, owner, server) for _ in range(2)]
     with watched_memory(server, figures):
@@ -261,6 +279,7 @@ HEADER = ("What", "Against", "Ours", "Theirs", "Goal", "Reached (min–max)")
 def lines(figures: AuraFigures) -> list[list[str]]:
     """One line for each goal."""
     told = [
+        _against(f"A sync of {figures.changes:,} changes", figures.sync, SENT, LEAST_FASTER),
         _against(f"A sync of {figures.changes:,} changes", figures.sync, ROWS, LEAST_FASTER),
         _against(f"First sync of {figures.profiles:,} profiles", figures.down, COPY),
         _against(f"Sending {figures.profiles:,} new profiles", figures.up, COPY),
@@ -354,10 +373,9 @@ What do a device's syncs take, and how soon are the words of a reply with the cl
 Ratios compare two within one round; each figure is the median over the rounds.
 
 - **A sync** is one request, half of whose changes are to profiles that are there. **Row by row**
-  is the same as upserts, each in a
-  transaction with the role and the claims, as PostgREST sends it. They go straight to Postgres,
-  so PostgREST's own HTTP and JSON are
-  left out: a real one is slower.
+  is the same as upserts, each in a transaction with the role and the claims, as PostgREST sends
+  it: **over HTTP** each in a request of its own to a bare application that checks no token, and
+  else straight to Postgres, without the HTTP and JSON that ours pays.
 - **A first sync** fetches everything on a new device, page by page over HTTP, each page in a
   transaction of its own. **COPY** reads the same columns of the same rows straight from Postgres,
   in one statement. Neither reader parses what it gets.
