@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import asyncpg
@@ -10,11 +11,14 @@ import pytest
 
 from db.core.actor import Actor
 from db.core.exporting import condition_of, export_of
+from db.core.pool import Database
+from db.leaving.archives import exported_tables
 from db.partners.tables import PartnerRequest
 
 from ..attuned import SURVEY, onboard
 from ..conftest import MakeUser
 from ..sharing import submit
+from .asking import an_address
 from .conftest import Ask
 from .test_partners import Two, email
 
@@ -311,3 +315,35 @@ async def test_the_archive_has_requests_of_both_sides(two: Two) -> None:
             f"select count(*) from partner_requests t where {met}", actor.user_id
         )
         assert found == 1
+
+
+async def test_the_archive_does_not_say_which_addresses_have_an_account(
+    two: Two, database: Database, make_user: MakeUser
+) -> None:
+    other = await make_user()
+    _, of_ada = await two.connected()
+    assert await two.codes("block", two.bob, id=of_ada) == []
+    for address in (email(two.bob), email(other), an_address()):
+        await two.deliver((await two("request", two.ada, e=address))["request"])
+    table = next(one for one in exported_tables() if one.table.name == "partner_requests")
+    async with database.transaction(two.ada) as transaction:
+        rows = await transaction.connection.fetch(table.page(is_first=True), two.ada.user_id)
+    found = [json.loads(row["row_text"]) for row in rows]
+    theirs = {"id", "email", "created_at", "expires_at"}
+    pending = [
+        {name: value for name, value in row.items() if name not in theirs}
+        for row in found
+        if row["status"] == "PENDING"
+    ]
+    assert (
+        pending
+        == [
+            {
+                "requester_id": str(two.ada.user_id),
+                "requester_name": None,
+                "status": "PENDING",
+                "ended_at": None,
+            }
+        ]
+        * 3
+    )
