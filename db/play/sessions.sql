@@ -80,6 +80,7 @@ begin
         perform app.refuse('LIMIT_EXCEEDED', format('You are in %s play sessions. End one first.', open_limit));
     end if;
     waits := exists (select from jsonb_array_elements(others) o where o ? 'partner');
+    perform app.lock_players(actor_id, others);
     insert into public.play_sessions (level, player_order, status, turn_player_id)
     values (wanted_level, wanted_order, case when waits then 'WAITING' else 'ACTIVE' end, starter)
     returning id into started;
@@ -154,6 +155,8 @@ begin
         turn_player_id = case when turn_goes_on then s.turn_player_id
             else coalesce(app.next_player(session), s.turn_player_id) end,
         current_turn_id = case when turn_goes_on then s.current_turn_id end,
+        -- What somebody has skipped who left is nothing to whose turn comes.
+        skips_in_row = case when turn_goes_on then s.skips_in_row else 0 end,
         version = s.version + 1, updated_at = clock_timestamp()
     where s.id = session.id;
     if session.status = 'WAITING' and invited = 0 then

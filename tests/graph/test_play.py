@@ -119,12 +119,19 @@ async def test_turns_go_round_and_pass_over_who_left(play: Play, make_user: Make
         ]
     assert order == [1, 10, 11, 1]
     drawn = await play("draw", actors[0], id=session["id"], version=session["version"])
+    version = drawn["playSession"]["version"]
     assert seats[drawn["playSession"]["turn"]["playerId"]] == 10
+    for skips in range(2):
+        await play("skip", actors[0], id=session["id"], version=version + skips)
     await play("leave", actors[1], id=session["id"])
     now = await play("see", actors[0], id=session["id"])
     assert seats[now["turn"]["playerId"]] == 11
     assert now["turns"]["nodes"][0]["status"] == "SKIPPED"
     assert now["status"] == "ACTIVE"
+    # Whose turn it is now has skipped nothing yet.
+    await play("draw", actors[0], id=session["id"], version=now["version"])
+    skipped = await play("skip", actors[0], id=session["id"], version=now["version"] + 1)
+    assert (skipped["errors"], skipped["playSession"]["nudge"]) == ([], None)
 
 
 async def test_three_skips_in_a_row_are_a_nudge(play: Play, make_user: MakeUser) -> None:
