@@ -84,6 +84,8 @@ declare
     is_kept boolean;
 begin
     -- First what a new profile touches as well, in its order: so one of the two waits, and neither for the other.
+    perform from public.survey_profiles p
+    where p.id in (select (g.value ->> 'own_profile_id')::uuid from jsonb_each(results) g) order by p.id for key share;
     perform from public.partners p where (p.user_id, p.partner_id) in ((one, other), (other, one))
     order by p.user_id for no key update;
     perform from public.compatibilities c where (c.user_id, c.partner_id) in ((one, other), (other, one))

@@ -308,13 +308,13 @@ async def test_a_comparison_waits_for_a_new_profile_and_not_the_other_way_round(
     submitting = await asyncpg.connect(cluster.owner_url)
     async with submitting.transaction():
         await submitting.execute("set local lock_timeout = '5s'")
-        await submitting.execute("select app.tell_partners($1, 'OVERLAPPING')", two.ada.user_id)
+        await submit(submitting, two.ada.user_id, {}, 2)
         comparing = asyncio.create_task(
             two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, 71)
         )
         mine = submitting.get_server_pid()
         await eventually(lambda: submitting.fetchval(WAITED_FOR, mine), 10)
-        await submit(submitting, two.ada.user_id, {}, 2)
+        await submitting.execute("select app.tell_partners($1, 'OVERLAPPING')", two.ada.user_id)
         await submitting.execute("select app.compare_with_partners($1)", two.ada.user_id)
     await comparing
     await submitting.close()
