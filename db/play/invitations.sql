@@ -138,7 +138,24 @@ begin
 end;
 $$;
 
+-- Deletes the games of somebody who deletes their account in which nobody else has one: what would be left of them is
+-- the names of those who played along, and what these were given. Returns how many.
+create or replace function app.forget_play_sessions(leaving uuid, at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    done integer;
+begin
+    delete from public.play_sessions s where s.id in (
+        select p.session_id from public.play_players p
+        where p.user_id = leaving and not exists (select from public.play_players q
+            where q.session_id = p.session_id and q.user_id <> leaving)
+        limit at_most);
+    get diagnostics done = row_count;
+    return done;
+end;
+$$;
+
 revoke execute on function app.play_name(uuid), app.lock_players(uuid, jsonb), app.play_partner(uuid, uuid),
     app.open_sessions(uuid), app.refuse_players(),
     app.invite_player(public.play_players, uuid, integer), app.require_no_blocks(uuid), app.part_players(uuid, uuid),
-    app.leave_play_sessions(uuid, integer) from public;
+    app.leave_play_sessions(uuid, integer), app.forget_play_sessions(uuid, integer) from public;
