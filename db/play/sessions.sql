@@ -1,13 +1,15 @@
 -- Play sessions: who plays, who confirms, whose turn it is. Whatever changes a session locks its row first, so
 -- that two devices never disagree, and raises its version.
 
--- The session that the caller is in, its row locked; NOT_FOUND at the input's `field` for who is in no such session.
+-- The session that the caller is in, its row locked; NOT_FOUND at the input's `field` for who is in no such session. The
+-- caller's account comes first: a merge of it ends before anything is looked at, or waits.
 create or replace function app.enter_play_session(wanted uuid, field text) returns public.play_sessions
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     session public.play_sessions;
 begin
+    perform from public.users u where u.id = actor_id for key share;
     perform from public.play_players p
     where p.session_id = wanted and p.user_id = actor_id and p.status in ('INVITED', 'JOINED', 'EXPIRED');
     if found then
