@@ -19,6 +19,8 @@ $$;
 -- for a score that is shown alone: it stays until the comparison, which says whether it may change.
 create or replace function app.compare_with_partners(wanted uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select from public.compatibilities c where c.user_id = wanted or c.partner_id = wanted
+    order by c.connection_id for update;
     delete from public.compatibilities c
     where (c.user_id = wanted or c.partner_id = wanted)
         and exists (select from public.survey_profiles p
@@ -81,6 +83,13 @@ declare
     earlier public.compatibilities;
     is_kept boolean;
 begin
+    -- First what a new profile touches as well, in its order: so one of the two waits, and neither for the other.
+    perform from public.survey_profiles p
+    where p.id in (select (g.value ->> 'own_profile_id')::uuid from jsonb_each(results) g) order by p.id for key share;
+    perform from public.partners p where (p.user_id, p.partner_id) in ((one, other), (other, one))
+    order by p.user_id for no key update;
+    perform from public.compatibilities c where (c.user_id, c.partner_id) in ((one, other), (other, one))
+    order by c.connection_id for update;
     for connection in
         select * from public.partners p where (p.user_id, p.partner_id) in ((one, other), (other, one)) order by p.user_id
     loop

@@ -134,7 +134,10 @@ class PartnerRequest(Base):
         Delete("email_key", by="email_key"),
     )
     on_merge = KeepTheMembers()
-    export = Export(rows="$1 in (t.requester_id, t.recipient_id)")
+    # Who asked must not read there whether the address has an account, or has blocked them.
+    export = Export(
+        rows="$1 in (t.requester_id, t.recipient_id)", omit=("recipient_id", "delivered_at")
+    )
     quota = Bound("One person asks 20 times in an hour; requests go after a day.")
     expiries = (
         Expiry(

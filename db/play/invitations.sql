@@ -10,8 +10,22 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from public.users u left join public.demographics d on d.user_id = u.id where u.id = player_id;
 $$;
 
+-- Holds the locks of all who are to play, two by two in one order, so that hosts who ask the same people at once wait
+-- for each other before they hold anything else. Whoever of them is parted or blocked waits as well.
+create or replace function app.lock_players(host_id uuid, others jsonb) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform app.lock_pair(pair.one, pair.other) from (
+        with people as (
+            select host_id as id union
+            select p.partner_id from public.partners p where p.user_id = host_id
+                and p.id in (select (o.value ->> 'partner')::uuid from jsonb_array_elements(others) o))
+        select a.id as one, b.id as other from people a join people b on b.id > a.id order by 1, 2) pair;
+end;
+$$;
+
 -- Whom a user is connected with by the id of a partner of theirs; null for nobody. Both have used the connection
--- then, so that neither forgets the other soon.
+-- then, so that neither forgets the other soon. The lock of the two is held.
 create or replace function app.play_partner(actor_id uuid, wanted_partner uuid) returns uuid
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -19,15 +33,8 @@ declare
 begin
     select p.partner_id into other from public.partners p
     where p.id = wanted_partner and p.user_id = actor_id and p.status = 'CONNECTED';
-    if found then
-        perform app.lock_pair(actor_id, other);
-        update public.partners p set last_used_at = clock_timestamp()
-        where p.status = 'CONNECTED'
-            and (p.user_id = actor_id and p.partner_id = other or p.user_id = other and p.partner_id = actor_id);
-        if not found then
-            return null;
-        end if;
-    end if;
+    update public.partners p set last_used_at = clock_timestamp()
+    where p.status = 'CONNECTED' and (p.user_id, p.partner_id) in ((actor_id, other), (other, actor_id));
     return other;
 end;
 $$;
@@ -81,14 +88,10 @@ begin
 end;
 $$;
 
--- Refuses a session of users of whom one has blocked another, without a word of who. Blocks of these wait for it.
+-- Refuses a session of users of whom one has blocked another, without a word of who. Their locks are held.
 create or replace function app.require_no_blocks(wanted uuid) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
-    perform app.lock_pair(pair.one, pair.other) from (
-        select p.user_id as one, q.user_id as other
-        from public.play_players p join public.play_players q on q.session_id = p.session_id and q.user_id > p.user_id
-        where p.session_id = wanted and p.seat <> 1 and q.seat <> 1 order by 1, 2) pair;
     if exists (select from public.play_players p join public.play_players q on q.session_id = p.session_id
             join public.partner_blocks b on b.user_id = p.user_id and b.blocked_id = q.user_id
         where p.session_id = wanted) then
@@ -135,7 +138,24 @@ begin
 end;
 $$;
 
-revoke execute on function app.play_name(uuid), app.play_partner(uuid, uuid), app.open_sessions(uuid),
-    app.refuse_players(),
+-- Deletes the games of somebody who deletes their account in which nobody else has one: what would be left of them is
+-- the names of those who played along, and what these were given. Returns how many.
+create or replace function app.forget_play_sessions(leaving uuid, at_most integer) returns integer
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    done integer;
+begin
+    delete from public.play_sessions s where s.id in (
+        select p.session_id from public.play_players p
+        where p.user_id = leaving and not exists (select from public.play_players q
+            where q.session_id = p.session_id and q.user_id <> leaving)
+        limit at_most);
+    get diagnostics done = row_count;
+    return done;
+end;
+$$;
+
+revoke execute on function app.play_name(uuid), app.lock_players(uuid, jsonb), app.play_partner(uuid, uuid),
+    app.open_sessions(uuid), app.refuse_players(),
     app.invite_player(public.play_players, uuid, integer), app.require_no_blocks(uuid), app.part_players(uuid, uuid),
-    app.leave_play_sessions(uuid, integer) from public;
+    app.leave_play_sessions(uuid, integer), app.forget_play_sessions(uuid, integer) from public;

@@ -1,13 +1,15 @@
 -- Play sessions: who plays, who confirms, whose turn it is. Whatever changes a session locks its row first, so
 -- that two devices never disagree, and raises its version.
 
--- The session that the caller is in, its row locked; NOT_FOUND at the input's `field` for who is in no such session.
+-- The session that the caller is in, its row locked; NOT_FOUND at the input's `field` for who is in no such session. The
+-- caller's account comes first: a merge of it ends before anything is looked at, or waits.
 create or replace function app.enter_play_session(wanted uuid, field text) returns public.play_sessions
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     actor_id uuid := app.required_user_id();
     session public.play_sessions;
 begin
+    perform from public.users u where u.id = actor_id for key share;
     perform from public.play_players p
     where p.session_id = wanted and p.user_id = actor_id and p.status in ('INVITED', 'JOINED', 'EXPIRED');
     if found then
@@ -80,6 +82,7 @@ begin
         perform app.refuse('LIMIT_EXCEEDED', format('You are in %s play sessions. End one first.', open_limit));
     end if;
     waits := exists (select from jsonb_array_elements(others) o where o ? 'partner');
+    perform app.lock_players(actor_id, others);
     insert into public.play_sessions (level, player_order, status, turn_player_id)
     values (wanted_level, wanted_order, case when waits then 'WAITING' else 'ACTIVE' end, starter)
     returning id into started;
@@ -154,6 +157,8 @@ begin
         turn_player_id = case when turn_goes_on then s.turn_player_id
             else coalesce(app.next_player(session), s.turn_player_id) end,
         current_turn_id = case when turn_goes_on then s.current_turn_id end,
+        -- What somebody has skipped who left is nothing to whose turn comes.
+        skips_in_row = case when turn_goes_on then s.skips_in_row else 0 end,
         version = s.version + 1, updated_at = clock_timestamp()
     where s.id = session.id;
     if session.status = 'WAITING' and invited = 0 then

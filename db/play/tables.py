@@ -184,7 +184,7 @@ class PlayPlayer(Base):
             PlayPlayerStatus.EXPIRED: (PlayPlayerStatus.LEFT,),
         },
     )
-    on_erase = (Call("leave_play_sessions"), Delete())
+    on_erase = (Call("leave_play_sessions"), Call("forget_play_sessions"), Delete())
     on_merge = Move()
     quota = Bound("At most 20 in a session.")
 

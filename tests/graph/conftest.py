@@ -41,12 +41,16 @@ def engine(services: Services) -> Engine:
 
 @pytest.fixture
 def ask(engine: Engine, services: Services) -> Ask:
-    """`await ask(document, variables, actor=…)` gives the parsed response."""
+    """`await ask(document, variables, actor=…, address=…)` gives the parsed response."""
 
     async def run(
-        text: str, variables: dict[str, Any] | None = None, *, actor: Actor = NOBODY
+        text: str,
+        variables: dict[str, Any] | None = None,
+        *,
+        actor: Actor = NOBODY,
+        address: str = "",
     ) -> dict[str, Any]:
-        context = Context(actor, services, "test")
+        context = Context(actor, services, "test", address=address)
         answer: dict[str, Any] = orjson.loads(
             await engine.run(text, variables or {}, None, context)
         )

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -61,7 +62,7 @@ from . import (
     sync_errors,
     workflow_errors,
 )
-from .asking import Client, an_address, confirming, mails_to
+from .asking import Client, a_network, an_address, confirming, mails_to
 from .conftest import Ask
 
 SCHEMA = build_product_schema()._schema
@@ -129,7 +130,9 @@ async def stage(
     """Everything that provocations need."""
     actor = await make_user(credits=10)
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
-    yield Stage(ask, actor, database, settings, owner, services, engine)
+    # Wrong passwords and codes of one minute are counted by network: each test has one of its own.
+    from_elsewhere = partial(ask, address=a_network())
+    yield Stage(from_elsewhere, actor, database, settings, owner, services, engine)
     await services.of(SwitchWatch.of).look()
     await owner.execute(
         "update broadcasts set status = 'CANCELLED' where status in ('QUEUED', 'RUNNING')"

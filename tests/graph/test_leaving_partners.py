@@ -8,10 +8,12 @@ import asyncpg
 import pytest
 
 from db.core.actor import Actor
+from db.core.pool import Database
+from jobs.leaving import erase_account
 
 from ..conftest import MakeUser
 from .conftest import Ask
-from .playing import Play, codes
+from .playing import Play, codes, key
 from .test_partners import Two, email
 
 SCHEDULE = "select deletes_at from app.schedule_deletion($1, interval '30 days', '{}')"
@@ -88,3 +90,27 @@ async def test_who_was_an_ex_before_stays_one(two: Two) -> None:
     assert await two.codes("accept", two.bob, id=request["id"]) == []
     assert (await shown(two, two.ada))[0] == "CONNECTED"
     assert await two.codes("request", two.ada, e=email(two.bob)) == ["BAD_USER_INPUT"]
+
+
+async def test_a_game_goes_with_the_last_of_its_players_who_has_an_account(
+    two: Two, database: Database
+) -> None:
+    play = Play(two.ask, two.owner)
+    others = [{"name": "Kim", "anatomy": []}, {"name": "Robin", "anatomy": []}]
+    ended, alone = [
+        (await play("start", two.ada, level="G", players=others))["playSession"]["id"]
+        for _ in range(2)
+    ]
+    await play("end", two.ada, id=ended)
+    shared = (await play.pair(two.ada, two.bob))["id"]
+    games = [key(one) for one in (ended, alone, shared)]
+    for who, left in ((two.ada, [games[2]]), (two.bob, [])):
+        await two.owner.execute("select app.schedule_deletion($1, interval '0', '{}')", who.user_id)
+        assert who.user_id
+        await erase_account(database, user_id=who.user_id)
+        found = await two.owner.fetch(
+            "select distinct s.id from play_sessions s join play_players p on p.session_id = s.id"
+            " where s.id = any ($1)",
+            games,
+        )
+        assert [row[0] for row in found] == left

@@ -5,19 +5,14 @@ from __future__ import annotations
 import base64
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type, is_non_null_type
 from strawberry.utils.str_converters import to_snake_case
 
-from auth.one_time_codes import OneTimeCodes
-from db.core.actor import Actor
 from db.core.pool import Database
-from db.files.storage import open_storage
 from graph.engine.specs import backing_of
 from graph.schema import build_schema
 from graph.shared.relay import NO_ROW
@@ -27,27 +22,10 @@ from tests import photos
 
 from ..attuned import onboard
 from ..conftest import MakeUser
-from ..jobs.helpers import create_generation, ready_upload
-from ..workflows import DEFINITION, found_organization
-from . import developer_errors, discord_errors
-from .billing_errors import open_portal, paid_order
-from .campaign_errors import campaign_input
 from .conftest import Ask
-from .developing import LATER
-from .identity_errors import code_of
-from .play_errors import AI_WRITES, drawn_session
-from .referral_errors import redeemed_code
-from .store_errors import (
-    bought,
-    new_code,
-    new_file,
-    new_product,
-    new_store,
-    new_version,
-    willing_seller,
-)
-from .subscribing import SELL, sell
-from .workflow_errors import made as made_workflow
+from .play_errors import AI_WRITES
+from .store_errors import willing_seller
+from .valid_inputs import FORGET, ValidInputs, document
 
 SCHEMA = build_schema()._schema
 MUTATIONS_WITH_KEYS = {
@@ -145,42 +123,6 @@ TABLES = {
     "updateWorkflow": "workflows",
     "createCampaign": "campaigns",
 }
-# What the catalog is given for these tests alone, and rid of behind them.
-NEW, NEW_COLOR, NEW_KEY = "given-nulls", "#0a1b2c", "tests.given.nulls"
-CATALOG = {
-    "saveHairColor": {"hexCode": NEW_COLOR},
-    "saveHairstyle": {
-        "id": NEW,
-        "name": "A cut",
-        "imageUrl": "/catalog/hairstyles/a-cut.webp",
-        "gender": "FEMALE",
-        "category": "short",
-    },
-    "savePlan": {"id": NEW, "name": "Given nulls", "monthlyCredits": 1, "maxDailyCredits": 1},
-    "saveProduct": {"id": NEW, "name": "Given nulls", "kind": "CREDITS", "credits": 1},
-    "saveProductPrice": {"productId": "credits-50", "provider": "sandbox"},
-    "saveSkinColor": {"hexCode": NEW_COLOR, "name": "A tone"},
-    "saveTool": {"id": NEW, "type": "FILTER", "iconName": "SparklesIcon", "isActive": False},
-    "setTranslation": {"locale": "en", "key": NEW_KEY},
-}
-ACTIVITY = {
-    "kind": "TRUTH",
-    "level": "G",
-    "intensity": 1,
-    "text": "Which nulls were you given?",
-    "themes": ["nulls"],
-}
-FORGET = """
-delete from activities where themes = '{nulls}';
-delete from hair_colors where hex_code = '#0a1b2c';
-delete from skin_colors where hex_code = '#0a1b2c';
-delete from hairstyles where id = 'given-nulls';
-delete from plans where id = 'given-nulls';
-delete from products where id = 'given-nulls';
-update products set is_active = false where id = 'pro-renewed';
-delete from tools where id = 'given-nulls';
-delete from translations where key = 'tests.given.nulls';
-"""
 # Fields whose columns have other names.
 COLUMNS = {
     ("selectOrganization", "organizationId"): "selected_organization_id",
@@ -298,92 +240,6 @@ def nullable_fields() -> Iterator[tuple[str, str]]:
                     yield name, field_name
 
 
-def document(name: str) -> str:
-    input_name = f"{name[0].upper()}{name[1:]}Input"
-    return (
-        f"mutation($input: {input_name}!) {{ {name}(input: $input) {{ errors {{ code path }} }} }}"
-    )
-
-
-async def renewed(
-    ask: Ask, owner: asyncpg.Connection, services: Services, actor: Actor
-) -> dict[str, Any]:
-    """What has begun a subscription of the user's, which is to end with its period."""
-    await owner.execute(SELL)
-    sell(services)
-    given = {"planId": "pro", "idempotencyKey": "renewed"}
-    answer = await ask(document("createSubscription"), {"input": given}, actor=actor)
-    assert answer["data"]["createSubscription"]["errors"] == []
-    await owner.execute(
-        "update provider_subscriptions set status = 'ACTIVE', cancel_at_period_end = true,"
-        " provider_subscription_id = 'sub_' || id where user_id = $1",
-        actor.user_id,
-    )
-    return given
-
-
-async def stores_of(stage: SimpleNamespace) -> dict[str, Any]:
-    """An input for each mutation on a store of the user's, and on what they have bought."""
-    store_id, product_id = f"store_{await new_store(stage)}", await new_product(stage)
-    return {
-        "createStore": {"slug": f"s-{stage.actor.user_id}", "name": "S", "idempotencyKey": "s"},
-        "updateStore": {"id": store_id},
-        "saveCreatorProfile": {},
-        "createProduct": {"storeId": store_id, "name": "P", "idempotencyKey": "p"},
-        "updateProduct": {"id": product_id},
-        "createProductVersion": {"fileId": await new_file(stage), "label": "1"},
-        "downloadProduct": {"productId": await new_version(stage)},
-        "createDiscountCode": {
-            "storeId": store_id,
-            "code": "NULLS",
-            "kind": "PERCENTAGE",
-            "percent": 10,
-        },
-        "updateDiscountCode": {"id": await new_code(stage)},
-        "saveReview": {"productId": await bought(stage), "rating": 5},
-        "onboardSeller": {"storeId": store_id, "provider": "paypal"},
-    }
-
-
-async def developer_inputs(
-    ask: Ask, owner: asyncpg.Connection, actor: Actor
-) -> dict[str, dict[str, Any]]:
-    """Inputs of somebody who has a product, a whitelist and licences."""
-    somebody = SimpleNamespace(ask=ask, owner=owner, actor=actor)
-    product = await developer_errors.product(somebody)
-    system = await developer_errors.whitelist(somebody)
-    one, key = await developer_errors.licence(somebody)
-    _, other_key = await developer_errors.licence(somebody)
-    await ask(
-        f'mutation {{ redeemLicence(input: {{key: "{key}", robloxId: "1"}}) {{ errors {{ code }} }} }}',
-        actor=actor,
-    )
-    return {
-        "createDeveloperKey": {"name": "Game"},
-        "createDeveloperProduct": {"name": "Tank", "robloxGroupId": "1"},
-        "setWhitelistEntry": {"productId": product, "robloxId": "1", "expiresAt": LATER},
-        "createWhitelistSystem": {"name": "Bot"},
-        "syncWhitelist": {"systemId": system},
-        "createLicences": {"productId": product, "idempotencyKey": "l"},
-        "redeemLicence": {"key": other_key},
-        "verifyLicence": {"key": key},
-        "banLicence": {"id": one},
-        "extendLicence": {"id": one},
-        "transferLicence": {"id": one},
-    }
-
-
-async def discord_inputs(owner: asyncpg.Connection, actor: Actor) -> dict[str, dict[str, Any]]:
-    """Inputs of somebody who makes bots, and has a server with a product."""
-    server, product = await discord_errors.product(SimpleNamespace(owner=owner, actor=actor))
-    key = {"productId": product, "key": "KEY-00001", "discordId": "123456789012345678"}
-    return {
-        "createBotKey": {"name": "A bot"},
-        "redeemBotKey": key,
-        "syncBotWhitelist": {"serverId": server},
-    }
-
-
 @pytest.fixture
 async def valid(
     ask: Ask,
@@ -392,7 +248,7 @@ async def valid(
     make_user: MakeUser,
     owner: asyncpg.Connection,
     services: Services,
-) -> AsyncIterator[tuple[Actor, dict[str, dict[str, Any]]]]:
+) -> AsyncIterator[ValidInputs]:
     """A user, and an input for each mutation that changes something of theirs."""
     actor = await make_user()
     session_id = await owner.fetchval(
@@ -402,174 +258,28 @@ async def valid(
     )
     actor = replace(actor, session_id=session_id)
     willing_seller(services)
-    upload = await ready_upload(database, open_storage(settings), actor)
-    running = await create_generation(database, actor, upload)
-    create = document("createProfile").replace("errors", "profile { id } errors")
     await owner.execute("update users set role = 'admin' where id = $1", actor.user_id)
-    made = (await ask(create, {"input": {"analysis": {}}}, actor=actor))["data"]["createProfile"]
-    session = await owner.fetchval(
-        "insert into coaching_sessions (user_id, profile_id) values ($1, $2) returning id",
-        actor.user_id,
-        UUID(made["profile"]["id"].removeprefix("profile_")),
-    )
-    coached = f"coachingSession_{session}"
-    key = {"name": "A bot", "scopes": ["READ"]}
-    create = document("createApiKey").replace("errors", "apiKey { id } errors")
-    api_key = (await ask(create, {"input": key}, actor=actor))["data"]["createApiKey"]["apiKey"]
-
-    async def link(purpose: str) -> str:
-        code_id = await owner.fetchval(
-            "insert into one_time_codes (purpose, user_id, email, email_key, network_hash, expires_at)"
-            " select $2, id, email, email_key, '', now() + interval '1 hour' from users where id = $1"
-            " returning id",
-            actor.user_id, purpose,
-        )  # fmt: skip
-        return OneTimeCodes(settings).link_token(code_id)
-
     await owner.execute(AI_WRITES, 10)
     await onboard(owner, actor.user_id)
-    create = document("createActivity").replace("errors", "activity { id } errors")
-    activity = (await ask(create, {"input": ACTIVITY}, actor=actor))["data"]["createActivity"]
-    inputs = {
-        **CATALOG,
-        "createApiKey": key,
-        "createOrganizationApiKey": key
-        | {"organizationId": f"organization_{await found_organization(owner, actor)}"},
-        "createUser": {"email": f"given.{actor.user_id}@example.test"},
-        "rotateApiKey": {"id": api_key["id"]},
-        "beginPasskeyRegistration": {},
-        "beginPasskeySignIn": {},
-        "deleteAccount": {},
-        "reauthenticate": {},
-        "signOutEverywhere": {},
-        "signOutUser": {"id": f"user_{actor.user_id}"},
-        "signUp": {"email": f"new.{actor.user_id}@example.test", "password": "correct horse"},
-        "confirmEmail": {"code": await link("CONFIRM_EMAIL")},
-        "signInWithCode": {"code": await link("SIGN_IN")},
-        "undoAddedFactor": {"code": await link("UNDO_ADDED_FACTOR")},
-        "undoEmailChange": {"code": await link("UNDO_EMAIL_CHANGE")},
-        "resetPassword": {
-            "code": await link("RESET_PASSWORD"),
-            "newPassword": "another horse",
-        },
-        "updateUser": {},
-        "updateDemographics": {
-            "name": "Ada",
-            "anatomySelf": ["VAGINA"],
-            "anatomyPreference": ["PENIS"],
-        },
-        "cancelGeneration": {"id": f"generation_{running}"},
-        "createGeneration": {
-            "toolId": "halloween",
-            "uploadId": f"upload_{upload}",
-            "idempotencyKey": "k",
-        },
-        "createBillingPortal": {"provider": await open_portal(services, owner, actor.user_id)},
-        "createSubscription": await renewed(ask, owner, services, actor),
-        "previewPlanChange": {},
-        "changeSubscription": {"idempotencyKey": "k"},
-        "cancelSubscription": {},
-        "resumeSubscription": {},
-        "createCheckout": {
-            "productId": "credits-50",
-            "provider": "sandbox",
-            "idempotencyKey": "k",
-        },
-        "broadcastNotification": {
-            "type": "OFFER",
-            "titleKey": "notifications.welcome.title",
-            "messageKey": "notifications.welcome.message",
-            "idempotencyKey": "k",
-        },
-        "createCoachingSession": {"profileId": made["profile"]["id"]},
-        "updateCoachingSession": {"id": coached},
-        "createProfile": {"analysis": {}},
-        "exchangeSignInCode": {
-            "code": await code_of(SimpleNamespace(services=services), str(actor.user_id))
-        },
-        "givePlan": {
-            "userId": f"user_{actor.user_id}",
-            "planId": "pro",
-            "reason": "r",
-            "idempotencyKey": "k",
-        },
-        "grantCredits": {
-            "userId": f"user_{actor.user_id}",
-            "amount": 1,
-            "reason": "r",
-            "idempotencyKey": "k",
-        },
-        "markAllNotificationsRead": {},
-        "redeemReferralCode": {"code": await redeemed_code(owner, actor.user_id)},
-        "refundOrder": {
-            "orderId": f"order_{await paid_order(owner, actor.user_id, 'sandbox')}",
-            "reason": "r",
-            "idempotencyKey": "k",
-        },
-        "sendNotification": {
-            "userId": f"user_{actor.user_id}",
-            "type": "OFFER",
-            "titleKey": "t",
-            "messageKey": "m",
-            "idempotencyKey": "k",
-        },
-        "completeActivity": {"sessionId": await drawn_session(owner, actor.user_id), "version": 1},
-        "confirmPlaySession": {"id": await drawn_session(owner, actor.user_id)},
-        "createActivity": ACTIVITY,
-        "acceptPartner": {"requestId": await asked(owner, actor)},
-        "requestPartner": {"email": "nobody@nulls.test"},
-        "requestActivities": {"sessionId": await drawn_session(owner, actor.user_id)},
-        "updateActivity": {"id": activity["activity"]["id"]},
-        "startPlaySession": {"level": "G"},
-        "selectOrganization": {},
-        "signInAnonymously": {},
-        "spendCredits": {"amount": 1, "idempotencyKey": "k"},
-        "syncProfiles": {"deviceId": "phone"},
-        "updateProfile": {"id": made["profile"]["id"]},
-        "updateUserProfile": {},
-        "createCampaign": await campaign_input(SimpleNamespace(owner=owner, actor=actor)),
-        **await stores_of(SimpleNamespace(owner=owner, actor=actor)),
-        "createWorkflow": {
-            "organizationId": f"organization_{await found_organization(owner, actor)}",
-            "name": "Reminder",
-            "definition": DEFINITION,
-            "idempotencyKey": "w",
-        },
-        **await developer_inputs(ask, owner, actor),
-        **await discord_inputs(owner, actor),
-        "updateWorkflow": {"id": await made_workflow(SimpleNamespace(owner=owner, actor=actor))},
-    }
-    yield actor, inputs
+    yield ValidInputs(ask, owner, database, settings, services, actor)
     await owner.execute(AI_WRITES, 0)
     await owner.execute(FORGET)
-
-
-async def asked(owner: asyncpg.Connection, actor: Actor) -> str:
-    """The global id of a request to connect that an actor has received."""
-    made = await owner.fetchval(
-        "with other as (insert into users (email) select gen_random_uuid() || '@nulls.test' returning id)"
-        " insert into partner_requests (requester_id, email_key, recipient_id, expires_at, delivered_at)"
-        " select id, 'nulls', $1, now() + interval '5 minutes', now() from other returning id",
-        actor.user_id,
-    )
-    return f"partnerRequest_{made}"
 
 
 @pytest.mark.parametrize(("name", "field"), list(nullable_fields()))
 async def test_null_empties_or_is_refused(
     ask: Ask,
     owner: asyncpg.Connection,
-    valid: tuple[Actor, dict[str, dict[str, Any]]],
+    valid: ValidInputs,
     name: str,
     field: str,
 ) -> None:
-    actor, inputs = valid
     may_be_empty = (name, field) in NOT_STORED or await owner.fetchval(
         NULLABLE_SQL, TABLES[name], COLUMNS.get((name, field), to_snake_case(field))
     )
     assert may_be_empty is not None, f"{TABLES[name]} has no column for {field}"
-    given = inputs[name] | {field: None}
-    answer = (await ask(document(name), {"input": given}, actor=actor))["data"][name]
+    given = await valid(name) | {field: None}
+    answer = (await ask(document(name), {"input": given}, actor=valid.actor))["data"][name]
     refused = [{"code": "BAD_USER_INPUT", "path": ["input", field]}]
     is_refused = not may_be_empty or (name, field) in NEEDED_HERE
     assert answer["errors"] == (refused if is_refused else NEEDS_ONE.get(name, []))
@@ -589,13 +299,10 @@ async def test_null_empties_or_is_refused(
 
 
 @pytest.mark.parametrize("key", ["", "   ", "\u3000\n"])
-async def test_a_blank_idempotency_key_is_refused(
-    ask: Ask, valid: tuple[Actor, dict[str, dict[str, Any]]], key: str
-) -> None:
-    actor, inputs = valid
+async def test_a_blank_idempotency_key_is_refused(ask: Ask, valid: ValidInputs, key: str) -> None:
     refused = [{"code": "BAD_USER_INPUT", "path": ["input", "idempotencyKey"]}]
-    profile = inputs["updateProfile"]["id"]
-    inputs = inputs | {
+    profile = await valid.profile()
+    inputs: dict[str, Any] = {
         "analyzeProfile": {"profileId": profile},
         "configureDiscordServer": {
             "serverId": f"discordServer_{NO_ROW}",
@@ -609,17 +316,15 @@ async def test_a_blank_idempotency_key_is_refused(
             "answers": [{"itemId": "A1", "value": 1}],
         },
         "sendChatMessage": {"profileId": profile, "text": "Hello."},
-        "startRun": {"workflowId": inputs["updateWorkflow"]["id"], "to": "+12025550123"},
+        "startRun": {"workflowId": (await valid("updateWorkflow"))["id"], "to": "+12025550123"},
     }
-    answers = {
-        name: (await ask(document(name), {"input": given | {"idempotencyKey": key}}, actor=actor))[
-            "data"
-        ][name]["errors"]
-        for name, given in inputs.items()
-        if name in MUTATIONS_WITH_KEYS
-    }
-    assert answers.keys() == MUTATIONS_WITH_KEYS
-    assert {name: errors for name, errors in answers.items() if errors != refused} == {}
+    answers = {}
+    for name in MUTATIONS_WITH_KEYS:
+        given = inputs[name] if name in inputs else await valid(name)
+        variables = {"input": given | {"idempotencyKey": key}}
+        answers[name] = (await ask(document(name), variables, actor=valid.actor))["data"][name]
+    errors = {name: answer["errors"] for name, answer in answers.items()}
+    assert {name: said for name, said in errors.items() if said != refused} == {}
 
 
 async def test_null_empties_what_a_profile_has(ask: Ask, make_user: MakeUser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import asyncpg
@@ -10,11 +11,16 @@ import pytest
 
 from db.core.actor import Actor
 from db.core.exporting import condition_of, export_of
+from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
+from db.leaving.archives import exported_tables
 from db.partners.tables import PartnerRequest
 
 from ..attuned import SURVEY, onboard
 from ..conftest import MakeUser
+from ..jobs.helpers import eventually
 from ..sharing import submit
+from .asking import an_address
 from .conftest import Ask
 from .test_partners import Two, email
 
@@ -248,6 +254,7 @@ COMPARED = """select app.store_comparison($1, $2, (select jsonb_object_agg(u, js
 
 AGED = "update compatibilities set created_at = created_at - make_interval(days => $1) where user_id = $2"
 SCORE = "select score from compatibilities where user_id = $1"
+WAITED_FOR = "select exists (select from pg_locks where $1 = any (pg_blocking_pids(pid)))"
 QUEUED = "select count(*) from queue.pgqueuer where entrypoint = 'compare_partners'"
 
 
@@ -290,6 +297,30 @@ async def test_a_new_profile_leaves_a_score_that_is_shown_alone(two: Two) -> Non
     assert await two.owner.fetchval(SCORE, two.ada.user_id) is None, "she is shown what it is of"
 
 
+async def test_a_comparison_waits_for_a_new_profile_and_not_the_other_way_round(
+    two: Two, cluster: EmbeddedDatabase
+) -> None:
+    await onboard(two.owner, two.ada.user_id)
+    await two.connected()
+    for person in (two.ada, two.bob):
+        await submit(two.owner, person.user_id, {}, 1)
+    await two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, 70)
+    submitting = await asyncpg.connect(cluster.owner_url)
+    async with submitting.transaction():
+        await submitting.execute("set local lock_timeout = '5s'")
+        await submit(submitting, two.ada.user_id, {}, 2)
+        comparing = asyncio.create_task(
+            two.owner.execute(COMPARED, two.ada.user_id, two.bob.user_id, 71)
+        )
+        mine = submitting.get_server_pid()
+        await eventually(lambda: submitting.fetchval(WAITED_FOR, mine), 10)
+        await submitting.execute("select app.tell_partners($1, 'OVERLAPPING')", two.ada.user_id)
+        await submitting.execute("select app.compare_with_partners($1)", two.ada.user_id)
+    await comparing
+    await submitting.close()
+    assert await two.owner.fetchval(SCORE, two.bob.user_id) == 71
+
+
 async def test_what_a_score_is_made_of_is_shown_with_the_score_of_now(two: Two) -> None:
     await onboard(two.owner, two.ada.user_id)
     of_bob, _ = await two.connected()
@@ -311,3 +342,35 @@ async def test_the_archive_has_requests_of_both_sides(two: Two) -> None:
             f"select count(*) from partner_requests t where {met}", actor.user_id
         )
         assert found == 1
+
+
+async def test_the_archive_does_not_say_which_addresses_have_an_account(
+    two: Two, database: Database, make_user: MakeUser
+) -> None:
+    other = await make_user()
+    _, of_ada = await two.connected()
+    assert await two.codes("block", two.bob, id=of_ada) == []
+    for address in (email(two.bob), email(other), an_address()):
+        await two.deliver((await two("request", two.ada, e=address))["request"])
+    table = next(one for one in exported_tables() if one.table.name == "partner_requests")
+    async with database.transaction(two.ada) as transaction:
+        rows = await transaction.connection.fetch(table.page(is_first=True), two.ada.user_id)
+    found = [json.loads(row["row_text"]) for row in rows]
+    theirs = {"id", "email", "created_at", "expires_at"}
+    pending = [
+        {name: value for name, value in row.items() if name not in theirs}
+        for row in found
+        if row["status"] == "PENDING"
+    ]
+    assert (
+        pending
+        == [
+            {
+                "requester_id": str(two.ada.user_id),
+                "requester_name": None,
+                "status": "PENDING",
+                "ended_at": None,
+            }
+        ]
+        * 3
+    )

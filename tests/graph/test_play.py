@@ -11,9 +11,11 @@ import asyncpg
 import pytest
 
 from db.core.pool import Database
+from db.embedded.database import EmbeddedDatabase
 from db.play.operations import expire
 
 from ..conftest import MakeUser
+from ..jobs.helpers import eventually
 from .conftest import Ask
 from .playing import Play, codes, key
 
@@ -119,12 +121,19 @@ async def test_turns_go_round_and_pass_over_who_left(play: Play, make_user: Make
         ]
     assert order == [1, 10, 11, 1]
     drawn = await play("draw", actors[0], id=session["id"], version=session["version"])
+    version = drawn["playSession"]["version"]
     assert seats[drawn["playSession"]["turn"]["playerId"]] == 10
+    for skips in range(2):
+        await play("skip", actors[0], id=session["id"], version=version + skips)
     await play("leave", actors[1], id=session["id"])
     now = await play("see", actors[0], id=session["id"])
     assert seats[now["turn"]["playerId"]] == 11
     assert now["turns"]["nodes"][0]["status"] == "SKIPPED"
     assert now["status"] == "ACTIVE"
+    # Whose turn it is now has skipped nothing yet.
+    await play("draw", actors[0], id=session["id"], version=now["version"])
+    skipped = await play("skip", actors[0], id=session["id"], version=now["version"] + 1)
+    assert (skipped["errors"], skipped["playSession"]["nudge"]) == ([], None)
 
 
 async def test_three_skips_in_a_row_are_a_nudge(play: Play, make_user: MakeUser) -> None:
@@ -404,3 +413,32 @@ async def test_anybody_may_be_next_with_the_same_chance(
     )
     # 300 each: ten standard deviations, which are 14.
     assert sorted(row["count"] > 160 for row in drawn) == [True] * 3
+
+
+async def test_a_move_holds_nothing_that_a_merge_of_its_account_waits_for(
+    play: Play, make_user: MakeUser, cluster: EmbeddedDatabase
+) -> None:
+    one = await make_user()
+    session = await play.started(one)
+    drawn = await play("draw", one, id=session["id"], version=1)
+    merging = await asyncpg.connect(cluster.owner_url)
+    async with merging.transaction():
+        await merging.execute("select from users where id = $1 for update", one.user_id)
+        done = asyncio.create_task(play("skip", one, id=session["id"], version=2))
+        mine = merging.get_server_pid()
+        waits = "select exists (select from pg_locks where $1 = any (pg_blocking_pids(pid)))"
+        await eventually(lambda: play.owner.fetchval(waits, mine), 10)
+        for table, column in (("play_sessions", "id"), ("play_players", "session_id")):
+            await merging.execute(
+                f"select from {table} where {column} = $1 for update nowait", key(session["id"])
+            )
+        await merging.execute(
+            "select from play_days where user_id = $1 for update nowait", one.user_id
+        )
+        # It is somebody else's by now.
+        await merging.execute(
+            "update play_players set user_id = null where session_id = $1", key(session["id"])
+        )
+    assert drawn["errors"] == []
+    assert codes(await done) == ["NOT_FOUND"]
+    await merging.close()

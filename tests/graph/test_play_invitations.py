@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
 import pytest
 
 from db.core.actor import Actor
+from db.embedded.database import EmbeddedDatabase
 
+from ..attuned import onboard
 from ..conftest import MakeUser
+from ..jobs.helpers import eventually
 from .conftest import Ask
-from .playing import Play, codes, key
+from .playing import CALLS, Play, codes, key
 
 PLACES = """select p.status from play_players p where p.user_id = $1 order by p.created_at, p.id"""
 
+# How many locks of two people those hold who wait for somebody.
+HELD = """
+select count(l.pid) from (select distinct pid from pg_locks where $1 = any (pg_blocking_pids(pid))) w
+left join pg_locks l on l.pid = w.pid and l.locktype = 'advisory' and l.granted group by w.pid
+"""
 
 # Somebody plays in twenty sessions.
 BUSY = """
@@ -107,3 +117,30 @@ async def test_nobody_plays_with_whom_they_blocked(
     )
     for chosen in (players[0::2], players[1:]):
         assert codes(await play("start", host, level="G", players=chosen)) == []
+
+
+@pytest.mark.parametrize("turned", [False, True])
+async def test_hosts_wait_for_each_other_before_they_hold_anything(
+    play: Play, make_user: MakeUser, cluster: EmbeddedDatabase, turned: bool
+) -> None:
+    """Otherwise two who ask the same people in another order would wait for each other."""
+    people = sorted([await make_user() for _ in range(3)], key=lambda one: str(one.user_id))
+    host, *others = people[::-1]
+    players = [{"partnerId": await connected(play, host, other)} for other in others]
+    await onboard(play.owner, host.user_id)
+    other_host = await asyncpg.connect(cluster.owner_url)
+    async with other_host.transaction():
+        first, second = (one.user_id for one in people[:2])
+        await other_host.execute("select app.lock_pair($1, $2)", first, second)
+        given = {"level": "G", "players": players[::-1] if turned else players}
+        asking = asyncio.create_task(play.ask(CALLS["start"], given, actor=host))
+        held: list[int] = []
+
+        async def waits() -> bool:
+            held.extend(row[0] for row in await play.owner.fetch(HELD, other_host.get_server_pid()))
+            return bool(held)
+
+        await eventually(waits, 10)
+    assert held == [0]
+    assert (await asking)["data"]["answer"]["errors"] == []
+    await other_host.close()
