@@ -215,6 +215,9 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     refused_limit constant integer := 100;
 begin
+    -- Several that are set aside at once would each count the others out.
+    perform pg_advisory_xact_lock(hashtextextended('refused webhooks of ' || w.provider, 0))
+    from public.webhook_events w where w.id = wanted and w.status = 'RECEIVED' and not w.verified;
     delete from public.webhook_events w
     where w.id = wanted and w.status = 'RECEIVED' and not w.verified and (
         select count(*) from (select from public.webhook_events o
