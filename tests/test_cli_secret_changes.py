@@ -16,7 +16,8 @@ import asyncpg
 import orjson
 import pytest
 
-from cli.core import editing
+import settings_sealed
+from cli.core import editing, terminal
 from cli.core.secret_notes import waiting_file
 from db.embedded.database import EmbeddedDatabase
 from settings import get_settings
@@ -49,6 +50,7 @@ def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A deployment with nothing but a master key, and no database."""
     monkeypatch.setenv("DATA_DIRECTORY", str(tmp_path / "data"))
     monkeypatch.setenv("VAULT_MASTER_KEY", KEY)
+    monkeypatch.setattr(settings_sealed, "_read", set())
     monkeypatch.setenv("VAULT_KEY_ROUNDS", "100000")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("DATABASE_OWNER_URL", raising=False)
@@ -181,6 +183,22 @@ async def test_requirement_9_5_reads_are_noted_though_the_database_is_away(
     for one in (*read, *written):
         assert (one["names"], bool(one["by"]), bool(one["at"])) == (["DISCORD_TOKEN"], True, True)
     assert CANARY not in repr((read, written))
+    # Any other command, too, whose settings stand in the file; and each once.
+    await run("list")
+    settings_sealed.opened_secrets(secrets_file(), secrets_ring)
+
+    async def read_once() -> int:
+        count: int = await owner.fetchval(
+            f"select count(*) from ({NOTED}) n", "read_secrets", started
+        )
+        return count
+
+    def command() -> None:
+        terminal.run(asyncio.sleep(0))
+
+    await asyncio.to_thread(command)
+    await asyncio.to_thread(command)
+    assert await read_once() == 3
 
 
 def test_a_file_that_was_replaced_within_one_tick_is_read_anew(folder: Path) -> None:

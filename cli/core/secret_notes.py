@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from cli.core.terminal import console, fail, operator, owner_url
 from settings import SettingsError, get_settings
-from settings_sealed import alone_with
+from settings_sealed import alone_with, secrets_read
 from settings_secrets import secrets_file
 
 AUDIT_SECONDS = 10.0
+_noted: set[str] = set()
 
 
 def note(action: str, names: list[str]) -> None:
@@ -48,6 +49,13 @@ def note(action: str, names: list[str]) -> None:
         " command that reads or sets a secret hands it over.",
         markup=False,
     )
+
+
+def note_reads() -> None:
+    """Tells the audit log of the secrets that this command reads its settings from, once."""
+    if names := sorted(secrets_read() - _noted):
+        _noted.update(names)
+        note("read_secrets", names)
 
 
 def waiting_file() -> Path:
