@@ -25,7 +25,7 @@ def note(action: str, names: list[str]) -> None:
 
     While the log can't be reached a file keeps it, which the next command hands over.
     """
-    entry = {
+    entry: dict[str, object] = {
         "action": action,
         "names": names,
         "by": operator(),
