@@ -6,7 +6,6 @@ import asyncio
 import base64
 import logging
 import socket
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -149,7 +148,7 @@ async def told_by(call: Call) -> list[str]:
         async with asyncio.timeout(20):
             await call()
     except Exception as error:
-        return [f"{error!r} {error}", log_errors.trace(error), *traceback.format_exception(error)]
+        return [f"{error!r} {error}", log_errors.trace(error)]
     return []
 
 
@@ -193,7 +192,7 @@ async def say_all_again(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     writer.write(b"220 here\r\n")
     while line := await reader.readline():
         if line.upper().startswith(b"EHLO"):
-            writer.write(b"250-here\r\n250 AUTH PLAIN LOGIN\r\n")
+            writer.write(b"250-here\r\n250 AUTH PLAIN\r\n")
         else:
             decoded = base64.b64decode(line.split()[-1] + b"==").replace(b"\0", b" ")
             writer.write(b"535 5.7.8 no: " + line.strip() + b" " + decoded + b"\r\n")
