@@ -76,7 +76,9 @@ class SealedSource(EnvSettingsSource):
 class Settings(HasSecrets, BaseSettings):
     """The settings of one deployment. Names in the environment are the upper-case field names."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     environment: Literal["demo", "production"] = "demo"
     host: str = "127.0.0.1"
@@ -91,6 +93,8 @@ class Settings(HasSecrets, BaseSettings):
     database_direct_url: str = ""
     database_prepared_statements: bool = True
     postgres_bin: str = ""
+    postgres_buffers_megabytes: Annotated[int, Field(ge=0, le=65_536)] = 0
+    slow_query_milliseconds: Annotated[int, Field(ge=-1, le=3_600_000)] = 100
     pool_size: Annotated[int, Field(ge=1, le=500)] = 10
     statement_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     transaction_timeout_seconds: Annotated[float, Field(ge=1)] = 30.0
@@ -323,6 +327,10 @@ class Settings(HasSecrets, BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """What is given, the environment, the sealed file and the file `.env`, in this order."""
         return (init_settings, env_settings, SealedSource(settings_cls), dotenv_settings)
+
+    def __repr_args__(self) -> list[tuple[str | None, object]]:
+        """What is shown of settings: secrets and addresses that hold some are among the others."""
+        return [("environment", self.environment)]
 
     @model_validator(mode="before")
     @classmethod

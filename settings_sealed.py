@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
 import re
 import secrets
 import shlex
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -30,7 +32,7 @@ BOOTSTRAP = (
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HEADING = "# Sealed by the vault's master key; `tallygraph secrets edit` opens it."
 
-_opened: dict[tuple[Path, int], Mapping[str, str]] = {}
+_opened: dict[tuple[Path, int, int], Mapping[str, str]] = {}
 _read: set[str] = set()
 
 
@@ -79,7 +81,9 @@ def opened_secrets(path: Path, ring: Callable[[], KeyRing]) -> Mapping[str, str]
 
     SecretUnavailable, which names the secret, where one can't be opened.
     """
-    version = (path.absolute(), path.stat().st_mtime_ns)
+    found = path.stat()
+    # Two changes may be of the same time, and then are two files.
+    version = (path.absolute(), found.st_ino, found.st_mtime_ns)
     if version not in _opened:
         _opened[version] = open_secrets(path, ring())
         _read.update(_opened[version])
@@ -119,6 +123,33 @@ def sealed_lines(path: Path) -> dict[str, str]:
     return {name: sealed for name, _, sealed in pairs}
 
 
+def change_secrets(
+    path: Path, ring: KeyRing, change: Callable[[dict[str, str]], Mapping[str, str]]
+) -> None:
+    """Replaces what a sealed file holds by what is made of it; of several changes none is lost.
+
+    A process that is killed leaves the file as it was or as it is to be, and locks nobody out.
+    """
+    with alone_with(path):
+        # What somebody who was killed had begun to write.
+        for left in path.parent.glob(f".{path.name}.*"):
+            left.unlink(missing_ok=True)
+        write_secrets(path, ring, change(open_secrets(path, ring)))
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """For a block in which no other process changes a file; the kernel ends it with the process."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Beside it: the file itself is replaced.
+    descriptor = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def write_secrets(path: Path, ring: KeyRing, values: Mapping[str, str]) -> None:
     """Replaces a sealed file as a whole; it is of mode 0600."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -133,8 +164,18 @@ def write_secrets(path: Path, ring: KeyRing, values: Mapping[str, str]) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+        _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Has a replaced file outlast the machine's own end."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def problem_of_name(name: str) -> str | None:

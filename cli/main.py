@@ -303,6 +303,7 @@ def explain_command(
 def main() -> None:
     """The entry point; what an operator can mend is a sentence, not a stack trace."""
     from cli.core.faults import explained
+    from server.log_errors import trace
     from server.logs import configure_logs
 
     # By itself the library prints local variables. Servers and workers do it again, as set.
@@ -311,9 +312,8 @@ def main() -> None:
         app()
     except Exception as error:
         found = explained(error)
-        if found is None:
-            raise
-        status, sentences = found
+        # Of what nobody expected the calls and kinds: what it says may hold a value, even a secret.
+        status, sentences = found or (1, [trace(error)])
         for sentence in sentences:
             say(sentence)
         sys.exit(status)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import shlex
-import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -18,10 +14,12 @@ from dotenv import dotenv_values
 from dotenv.parser import parse_stream
 from pydantic import TypeAdapter, ValidationError
 
-from cli.core.terminal import console, fail, operator, owner_url
-from settings import LISTS, Settings, SettingsError, get_settings
+from cli.core.editing import edited
+from cli.core.secret_notes import note
+from cli.core.terminal import console, fail
+from settings import LISTS, Settings, SettingsError
 from settings_checks import split_list
-from settings_sealed import problem_of_name, write_secrets
+from settings_sealed import SecretUnavailable, change_secrets, problem_of_name, sealed_lines
 from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 
 commands = typer.Typer(no_args_is_help=True, help="Secrets: settings in a sealed file.")
@@ -35,7 +33,7 @@ Name = Annotated[str, typer.Argument(help="The variable, such as DISCORD_TOKEN."
 @commands.command("list")
 def list_command() -> None:
     """Lists the names, and which of them the environment overrides. Shows no value."""
-    for name in sorted(sealed_secrets()):
+    for name in sorted(sealed_lines(secrets_file())):
         overridden = " (the environment says otherwise)" if os.environ.get(name) else ""
         typer.echo(f"{name}{overridden}")
 
@@ -46,7 +44,7 @@ def get_command(name: Name) -> None:
     values = sealed_secrets()
     if name not in values:
         fail(f"{name} is not in {secrets_file()}. `tallygraph secrets list` lists what is.")
-    _note("read_secrets", [name])
+    note("read_secrets", [name])
     typer.echo(values[name])
 
 
@@ -54,16 +52,15 @@ def get_command(name: Name) -> None:
 def set_command(name: Name) -> None:
     """Sets one secret, which is asked for or read from a pipe. Servers have it when they start."""
     given = typer.prompt(name, hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
-    _save({**sealed_secrets(), name: given.rstrip("\r\n")}, [name])
+    _save({name: given.rstrip("\r\n")})
 
 
 @commands.command("remove")
 def remove_command(name: Name) -> None:
     """Removes one secret."""
-    values = dict(sealed_secrets())
-    if values.pop(name, None) is None:
+    if name not in sealed_lines(secrets_file()):
         fail(f"{name} is not in {secrets_file()}. `tallygraph secrets list` lists what is.")
-    _save(values, [name])
+    _save({name: None})
 
 
 @commands.command("import")
@@ -81,7 +78,7 @@ def import_command(
     added = _parsed(text)
     if not added:
         fail(f"{file} has no variable with a value.")
-    _save({**sealed_secrets(), **added}, sorted(added))
+    _save(added)
 
 
 @commands.command("edit")
@@ -89,32 +86,15 @@ def edit_command() -> None:
     """Opens the secrets in $EDITOR, as NAME=value lines, and seals what is saved."""
     before = sealed_secrets()
     if before:
-        _note("read_secrets", sorted(before))
+        note("read_secrets", sorted(before))
     lines = (f"{name}={_quoted(value)}\n" for name, value in before.items())
-    after = _parsed(_edited("".join(lines)))
+    after = _parsed(edited("".join(lines)))
     names = before.keys() | after.keys()
-    changed = sorted(name for name in names if before.get(name) != after.get(name))
+    changed = {name: after.get(name) for name in names if before.get(name) != after.get(name)}
     if changed:
-        _save(after, changed)
+        _save(changed, before)
     else:
         console.print("Nothing was changed.")
-
-
-def _edited(text: str) -> str:
-    """What an editor makes of a text, which is on no disk where memory can hold it."""
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
-        file = Path(folder) / "secrets.env"
-        file.touch(mode=0o600)
-        file.write_text(text)
-        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
-        try:
-            done = subprocess.run([*shlex.split(editor), str(file)], check=False)  # noqa: S603
-        except (OSError, ValueError):
-            fail("The editor can't be run: nothing was changed. Name another in EDITOR.")
-        if done.returncode != 0:
-            fail(f"The editor ended with status {done.returncode}: nothing was changed.")
-        return file.read_text()
 
 
 def _parsed(text: str) -> dict[str, str]:
@@ -131,17 +111,41 @@ def _quoted(value: str) -> str:
     return f"'{escaped}'"
 
 
-def _save(values: Mapping[str, str], changed: list[str]) -> None:
-    for name in changed:
-        if problem := problem_of_name(name):
-            fail(f"{name}: {problem}.")
-        if name in values and not values[name]:
-            fail(f"{name}: there is no value.")
-        if name in values and (problem := _problem_of_value(name, values[name])):
-            fail(f"{name}: {problem}. Nothing was changed.")
-    write_secrets(secrets_file(), secrets_ring(), values)
-    _note("set_secrets", changed)
-    console.print(f"{', '.join(changed)}: saved. Servers read it when they start.", markup=False)
+def _save(changed: Mapping[str, str | None], seen: Mapping[str, str] | None = None) -> None:
+    """Sets secrets, or removes them, and lets all others be as they are by now.
+
+    Of what was `seen` before it was changed, nothing may have been changed by somebody else.
+    """
+    names = sorted(changed)
+    for name in names:
+        _check(name, changed[name])
+
+    def change(now: dict[str, str]) -> Mapping[str, str]:
+        for name in names:
+            if seen is not None and now.get(name) != seen.get(name):
+                fail(f"Somebody else changed {name} meanwhile: nothing was changed. Edit anew.")
+        # Before it is done: what is done and not noted would be worse than the reverse.
+        note("set_secrets", names)
+        after = now | {name: value for name, value in changed.items() if value is not None}
+        return {name: value for name, value in after.items() if changed.get(name, "") is not None}
+
+    try:
+        change_secrets(secrets_file(), secrets_ring(), change)
+    except SecretUnavailable as reason:
+        raise SettingsError(f"VAULT_MASTER_KEY{reason}") from None
+    console.print(f"{', '.join(names)}: saved. Servers read it when they start.", markup=False)
+
+
+def _check(name: str, value: str | None) -> None:
+    """Refuses what can't stand in the file; it says why, and never what it was given."""
+    if problem := problem_of_name(name):
+        fail(f"{name}: {problem}.")
+    if value is None:
+        return
+    if not value:
+        fail(f"{name}: there is no value.")
+    if problem := _problem_of_value(name, value):
+        fail(f"{name}: {problem}. Nothing was changed.")
 
 
 def _problem_of_value(name: str, value: str) -> str | None:
@@ -163,22 +167,3 @@ def _problem_of_value(name: str, value: str) -> str | None:
             first = refused.errors(include_input=False, include_url=False, include_context=False)[0]
             return "no server takes it" if first["type"] == "value_error" else first["msg"]
     return None
-
-
-def _note(action: str, names: list[str]) -> None:
-    """Writes into the audit log; where no database runs yet, it says so."""
-    from db.vault.rotating import note_secrets
-
-    try:
-        url = owner_url(get_settings())
-    except SettingsError:
-        console.print("No database runs, so that the audit log does not tell of it.")
-        return
-    except ValidationError:
-        console.print(
-            "Other settings can't be read, so that the audit log does not tell of it; mend those "
-            f"in the environment, in .env or in {secrets_file()}.",
-            markup=False,
-        )
-        return
-    asyncio.run(note_secrets(url, action, names, operator()))

@@ -10,6 +10,7 @@ import structlog
 from db.billing import operations
 from db.core.errors import DomainError
 from db.core.pool import Database
+from db.vault.watching import KeysMissing
 from db.webhooks import operations as inbox_operations
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener, on_connect
 from payments.base import PaidOrder
@@ -20,6 +21,8 @@ from payments.provider_turns import ProviderHangs
 # About a quarter of an hour; what is still unprocessed then is a fault of ours.
 PROCESSING_ATTEMPTS = 20
 ORDERS_AT_ONCE = 1_000
+# Another worker has taken it by then, or this one was started again with the key.
+KEYS_SECONDS = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -89,12 +92,15 @@ async def process_new_webhooks(services: WorkerServices, payload: str) -> None:
 async def process_webhook(services: WorkerServices, *, webhook_id: UUID) -> None:
     """Do what a provider told, once, after it could not be done at once.
 
-    While its provider hangs the job waits outside of the worker, and that is no attempt.
+    While its provider hangs the job waits outside of the worker, and that is no attempt; nor is it
+    one where this worker lacks a key of the vault, so that another takes it.
     """
     try:
         await services.of(inbox_of).process(webhook_id)
     except ProviderHangs as hangs:
         raise RetryLater(hangs.seconds, "its provider does not answer") from None
+    except KeysMissing:
+        raise RetryLater(KEYS_SECONDS, "a worker with all keys of the vault has to do it") from None
     services.wake()
 
 

@@ -22,7 +22,7 @@ from payments.events import Notice, ProviderEvent
 log = structlog.get_logger("tallygraph.payments")
 
 # Headers that hold secrets of ours rather than signatures; the inbox keeps none of them.
-SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-key"})
 
 
 @dataclass(frozen=True, slots=True)

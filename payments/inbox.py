@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import structlog
 
 from db.billing.operations import order_to_capture
 from db.core.pool import Database
 from db.core.retries import retried
+from db.vault.watching import KeysMissing, VaultKeys
 from db.webhooks import operations
 from db.webhooks.operations import SettledWebhook, StoredWebhook
 from db.webhooks.tables import WebhookStatus
@@ -32,7 +34,14 @@ from payments.base import (
     PaymentProvider,
     ScreensDeliveries,
 )
-from payments.events import Notice, OrderApproved, PaymentSucceeded, ProviderEvent
+from payments.events import (
+    Notice,
+    OrderApproved,
+    PaymentSucceeded,
+    PayoutTold,
+    ProviderEvent,
+    SellerAccountTold,
+)
 from payments.provider_turns import ProviderHangs, ProviderTurns
 from payments.registry import PaymentServices, configured_tellers
 
@@ -65,17 +74,24 @@ def inbox_of(services: PaymentServices) -> WebhookInbox:
     """The inbox of a process; the providers' settings are checked as it is made."""
     settings = services.settings
     providers = configured_tellers(settings)
-    return WebhookInbox(services.database, providers, is_production=settings.production)
+    keys = VaultKeys.of(services)
+    return WebhookInbox(services.database, providers, is_production=settings.production, keys=keys)
 
 
 class WebhookInbox:
     """The inbox of one process, for the providers that are configured."""
 
     def __init__(
-        self, database: Database, providers: Mapping[str, PaymentProvider], *, is_production: bool
+        self,
+        database: Database,
+        providers: Mapping[str, PaymentProvider],
+        *,
+        is_production: bool,
+        keys: VaultKeys | None = None,
     ) -> None:
         self.providers = providers
         self._database = database
+        self._keys = keys
         self._is_production = is_production
         self._refused: dict[str, deque[float]] = {}
         self._turns: dict[str, ProviderTurns] = {}
@@ -128,17 +144,21 @@ class WebhookInbox:
     async def process(self, webhook_id: UUID) -> None:
         """Does what a stored delivery says; nothing when that is done.
 
-        `ProviderHangs` when its provider is not to be asked now.
+        `ProviderHangs` when its provider is not to be asked now; `KeysMissing` where another
+        process has to find whom it is about.
         """
         webhook = await operations.find_webhook(self._database, webhook_id)
         if webhook is None or webhook.status != WebhookStatus.RECEIVED:
             return
         try:
             await self._process(webhook, patient=True)
-        except ProviderHangs:
+        except (ProviderHangs, KeysMissing) as waits:
             if datetime.now(UTC) - webhook.received_at < LONGEST_HANG:
                 raise
-            await self.set_aside(webhook_id, "FAILED", "its provider has not answered for 3 days")
+            why = "no worker has had the vault's keys for 3 days"
+            if isinstance(waits, ProviderHangs):
+                why = "its provider has not answered for 3 days"
+            await self.set_aside(webhook_id, "FAILED", why)
 
     async def process_new(self, provider: str | None = None) -> AsyncIterator[int]:
         """Processes what nobody has tried to yet, the oldest first; how many, piece by piece.
@@ -158,6 +178,9 @@ class WebhookInbox:
         except ProviderHangs as hangs:
             log.info("webhook.waits", webhook_id=str(webhook.id), seconds=hangs.seconds)
             await operations.retry_webhook(self._database, webhook.id)
+        except KeysMissing:
+            log.info("webhook.left_to_another", webhook_id=str(webhook.id))
+            await operations.retry_webhook(self._database, webhook.id)
         except Exception as error:
             log.warning("webhook.failed", webhook_id=str(webhook.id), exc_info=error)
             await operations.retry_webhook(self._database, webhook.id)
@@ -167,6 +190,9 @@ class WebhookInbox:
         provider = self.providers.get(webhook.provider)
         if provider is None:
             await self.set_aside(webhook_id, "PROVIDER_OFF", "its provider is not configured")
+            return
+        if webhook.is_answer:
+            await self._settle(webhook_id, provider, orjson.loads(webhook.body), patient=patient)
             return
         delivery = Delivery(
             webhook.headers, webhook.body.encode(), webhook.received_at, webhook.query
@@ -239,7 +265,18 @@ class WebhookInbox:
         patient: bool = True,
     ) -> SettledWebhook:
         """Does what the events of a stored delivery say, all of it or nothing."""
+        await self._refuse_unfindable(events)
         told = [as_json(_allowed(provider, event)) for event in events]
+        return await self._settle(webhook_id, provider, told, patient=patient)
+
+    async def _settle(
+        self,
+        webhook_id: UUID,
+        provider: PaymentProvider,
+        told: Sequence[Mapping[str, object]],
+        *,
+        patient: bool,
+    ) -> SettledWebhook:
         settled = await retried(
             lambda: operations.settle_webhook(self._database, webhook_id, told, patient=patient)
         )
@@ -250,7 +287,11 @@ class WebhookInbox:
     async def apply(
         self, provider: PaymentProvider, kind: str, events: Sequence[ProviderEvent]
     ) -> SettledWebhook:
-        """Does what a provider said when it was asked, and keeps it as if it had been delivered."""
+        """Does what a provider said when it was asked, and keeps it as if it had been delivered.
+
+        What names a seller is left out of what is kept: it is sealed, and no rotation comes by.
+        """
+        await self._refuse_unfindable(events)
         told = [as_json(_allowed(provider, event)) for event in events]
         webhook_id, settled = await retried(
             lambda: operations.apply_answer(
@@ -264,6 +305,15 @@ class WebhookInbox:
         if settled.is_changed:
             _report(webhook_id, provider.name, settled)
         return settled
+
+    async def refuse_missing_keys(self) -> None:
+        """`KeysMissing` where this process may not know a seller whom it is asked about."""
+        if self._keys is not None:
+            await self._keys.refuse_missing()
+
+    async def _refuse_unfindable(self, events: Sequence[ProviderEvent]) -> None:
+        if any(isinstance(one, SellerAccountTold | PayoutTold) for one in events):
+            await self.refuse_missing_keys()
 
     async def set_aside(self, webhook_id: UUID, reason: str, detail: str) -> None:
         """Leaves a delivery to a person."""

@@ -82,6 +82,7 @@ class Sellers:
         wanted = await operations.begin_onboarding(self._database, actor, store_id, provider)
         if wanted.account_id is None or wanted.sealed_account is None:
             return
+        await self.inbox.refuse_missing_keys()
         account = self._opened(wanted.account_id, wanted.sealed_account)
         events = await sellers.ask_account(account, attempt=str(wanted.account_id))
         await self.inbox.apply(self.inbox.providers[provider], "account", events)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
 
 import structlog
 
@@ -38,6 +39,13 @@ def dangers(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def _of_production(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name in ("DATABASE_URL", "DATABASE_DIRECT_URL"):
+        if _is_open_on_the_way(getattr(settings, name.lower())):
+            yield (
+                name,
+                "who is on the way to the database may read or answer in its place: write "
+                "?sslmode=verify-full&sslrootcert=… behind it",
+            )
     if not settings.smtp_url:
         yield (
             "SMTP_URL",
@@ -63,6 +71,14 @@ def _of_production(settings: Settings) -> Iterator[tuple[str, str]]:
                 f"who is on the way to {origin} can change its pages and take its users' tokens: "
                 "serve it by https",
             )
+
+
+def _is_open_on_the_way(url: str) -> bool:
+    """Whether a database is on another machine, and no certificate proves that it is that one."""
+    parts = urlsplit(url)
+    if not parts.hostname or is_this_machine(f"http://{_bracketed(parts.hostname)}"):
+        return False
+    return parse_qs(parts.query).get("sslmode", [""])[-1] not in ("verify-ca", "verify-full")
 
 
 def _bracketed(host: str) -> str:

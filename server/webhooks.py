@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from starlette.requests import ClientDisconnect, Request
@@ -63,9 +65,11 @@ def routes(services: Services) -> list[Route]:
     ]
 
 
-def delivery_routes(inbox: WebhookInbox) -> list[Route]:
+def delivery_routes(
+    inbox: WebhookInbox, clock: Callable[[], float] = time.monotonic
+) -> list[Route]:
     """With a slash at the end or without: providers follow no redirect from one to the other."""
-    receive = Webhooks(inbox).receive
+    receive = Webhooks(inbox, clock).receive
     return [
         Route(path, receive, methods=["POST"])
         for path in ("/webhooks/{provider}", "/webhooks/{provider}/")
@@ -75,9 +79,9 @@ def delivery_routes(inbox: WebhookInbox) -> list[Route]:
 class Webhooks:
     """Reads deliveries; whether they are genuine, and what they mean, is `payments/`' to say."""
 
-    def __init__(self, inbox: WebhookInbox) -> None:
+    def __init__(self, inbox: WebhookInbox, clock: Callable[[], float]) -> None:
         self._inbox = inbox
-        self._unverified = RateLimit[str](UNVERIFIED_SIZE, UNVERIFIED_SECONDS)
+        self._unverified = RateLimit[str](UNVERIFIED_SIZE, UNVERIFIED_SECONDS, clock)
 
     async def receive(self, request: Request) -> Response:
         """200 once it is stored; 503 while the database is away, so that it is sent again."""

@@ -85,7 +85,7 @@ def test_origins_and_proxies_are_kept_as_they_are_compared(monkeypatch: pytest.M
 PRODUCTION: dict[str, Any] = {
     "environment": "production",
     "public_url": "https://api.example.com",
-    "database_url": "postgresql://db.example/tallygraph",
+    "database_url": "postgresql://db.example/tallygraph?sslmode=verify-full",
 }
 
 
@@ -162,6 +162,12 @@ def test_a_key_list_without_a_key_is_refused_in_a_demo_too(
         ({"host": "0.0.0.0"}, ["ENVIRONMENT"]),
         ({"trusted_proxies": ["*"]}, ["TRUSTED_PROXIES"]),
         (PRODUCTION, ["SMTP_URL", "TRUSTED_PROXIES"]),
+        (PRODUCTION | {"database_url": "postgresql://db.example/t?sslmode=require",
+                       "database_direct_url": "postgresql://[fd00::1]/t"},
+         ["DATABASE_URL", "DATABASE_DIRECT_URL", "SMTP_URL", "TRUSTED_PROXIES"]),
+        (PRODUCTION | {"database_url": "postgresql://127.0.0.1/t",
+                       "database_direct_url": "postgresql://db.example/t?sslmode=verify-ca"},
+         ["SMTP_URL", "TRUSTED_PROXIES"]),
         (PRODUCTION | {"smtp_url": "smtp://mail.test", "mail_from": "a@b.test",
                        "trusted_proxies": ["10.0.0.7"], "host": "0.0.0.0"}, []),
         (PRODUCTION | {"smtp_url": "smtp://mail.test", "mail_from": "a@b.test",

@@ -68,8 +68,14 @@ def refusals() -> Iterator[None]:
 
 
 def run[T](work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns; a refusal is a sentence."""
+    """What the work returns; a refusal is a sentence.
+
+    Which secrets the settings came from is noted before.
+    """
+    from cli.core.secret_notes import note_reads
+
     with refusals():
+        note_reads()
         return asyncio.run(work)
 
 

@@ -33,6 +33,18 @@ UuidKey = Annotated[
     UUID, mapped_column(Uuid, primary_key=True, server_default=text("app.uuid_v7()"))
 ]
 BigKey = Annotated[int, mapped_column(BigInteger, Identity(always=True), primary_key=True)]
+# Where the next number would tell how much everybody does.
+RandomBigKey = Annotated[
+    int,
+    mapped_column(
+        BigInteger,
+        server_default=text(
+            "(uuid_hash_extended(gen_random_uuid(), (0)::bigint) & '9223372036854775807'::bigint)"
+        ),
+        primary_key=True,
+        autoincrement=False,
+    ),
+]
 Slug = Annotated[str, mapped_column(Text, primary_key=True)]
 Timestamp = Annotated[
     datetime, mapped_column(DateTime(timezone=True), server_default=text("now()"))

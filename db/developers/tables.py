@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, Admin, AnyOf, Owner, Public
-from db.core.base import Base, BigKey, OptionalTimestamp, Slug, Timestamp, UuidKey
+from db.core.base import Base, OptionalTimestamp, RandomBigKey, Slug, Timestamp, UuidKey
 from db.core.erasing import Delete
 from db.core.expiry import Expiry
 from db.core.exporting import NotExported
@@ -143,7 +143,7 @@ class ApiRequest(Base):
 
     __tablename__ = "api_request_logs"
 
-    id: Mapped[BigKey]
+    id: Mapped[RandomBigKey]
     user_id: Mapped[UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     key_id: Mapped[UUID | None] = mapped_column(
         ForeignKey("developer_keys.id", ondelete="SET NULL"), index=True

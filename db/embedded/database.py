@@ -35,6 +35,7 @@ from db.embedded.process import (
     read_pid_file,
     remove_stale_pid_file,
 )
+from db.embedded.tuning import buffers_bytes, memory_bytes
 from settings import Settings
 
 __all__ = [
@@ -129,7 +130,9 @@ def start_embedded(
     except OSError as error:
         raise _cannot_use(cluster, error) from error
     try:
-        return _start_locked(cluster, lock, settings, _options(durable, max_connections), report)
+        return _start_locked(
+            cluster, lock, settings, _options(settings, durable, max_connections), report
+        )
     except OSError as error:
         lock.release()
         raise _cannot_use(cluster, error) from error
@@ -189,14 +192,16 @@ def _describe(
     )
 
 
-def _options(durable: bool, max_connections: int) -> dict[str, str]:
+def _options(settings: Settings, durable: bool, max_connections: int) -> dict[str, str]:
     """The server's configuration. TCP on the loopback only: a socket's path has a short limit."""
     sync = "on" if durable else "off"
+    # Of those for tests there are many on one machine.
+    buffers = buffers_bytes(memory_bytes() if durable else 0, settings.postgres_buffers_megabytes)
     return {
         "listen_addresses": HOST,
         "unix_socket_directories": "",
         "max_connections": str(max_connections),
-        "shared_buffers": "128MB",
+        "shared_buffers": f"{buffers >> 20}MB",
         "fsync": sync,
         "full_page_writes": sync,
         "synchronous_commit": "on",
@@ -209,7 +214,7 @@ def _options(durable: bool, max_connections: int) -> dict[str, str]:
         "log_rotation_age": "1d",
         "log_rotation_size": "0",
         "log_truncate_on_rotation": "on",
-        "log_min_duration_statement": "1000ms",
+        "log_min_duration_statement": str(settings.slow_query_milliseconds),
         "log_parameter_max_length": "0",  # values bound to a slow statement may be secret
         "log_error_verbosity": "terse",  # details and contexts of errors show rows and values
     }

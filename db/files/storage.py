@@ -368,7 +368,7 @@ def _open_bucket(url: str) -> Any:
     prefix = CLOUDS.get(urlsplit(url).scheme)
     if prefix is None:
         raise SettingsError(
-            f"STORAGE_URL={url} is none of s3://bucket, gs://bucket and az://container. "
+            "STORAGE_URL is none of s3://bucket, gs://bucket and az://container. "
             "Leave it empty for a folder in DATA_DIRECTORY."
         )
     config: Any = {name.lower(): value for name, value in written(prefix).items()}
@@ -383,7 +383,10 @@ def _open_bucket(url: str) -> Any:
             retry_config={"max_retries": 3, "retry_timeout": seconds},
         )
     except BaseError as error:
-        raise SettingsError(f"STORAGE_URL={url}: {str(error).splitlines()[0]}") from None
+        # What it says repeats the address, in which somebody may have written a key.
+        raise SettingsError(
+            f"STORAGE_URL can't be used ({type(error).__name__}); write such as s3://bucket"
+        ) from None
 
 
 def put_headers(settings: Settings) -> dict[str, str]:

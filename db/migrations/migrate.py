@@ -36,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 # Postgres gave up waiting for a lock, or ended a deadlock.
 BUSY = ("55P03", "40P01")
 PAUSES_SECONDS = (1, 2, 4, 8, 15)
+OLDEST_POSTGRES = 16
 MIGRATION_LOCK = 0x74616C6C79
 SCRAM_ITERATIONS = 4096
 log = structlog.get_logger("tallygraph.db")
@@ -70,6 +71,7 @@ async def migrate(owner_url: str, settings: Settings) -> None:
     """
     lock = await asyncpg.connect(owner_url)
     try:
+        refuse_old_server(lock.get_server_version().major)
         await lock.execute("select pg_advisory_lock($1)", MIGRATION_LOCK)
         revision = await _revision(lock)
         if revision is not None and revision not in revisions():
@@ -85,6 +87,14 @@ async def migrate(owner_url: str, settings: Settings) -> None:
             await _prepare_role(lock, owner_url, role, settings)
     finally:
         await lock.close()
+
+
+def refuse_old_server(major_version: int) -> None:
+    """Refuses a PostgreSQL that lacks what migrations use, before anything is changed."""
+    if major_version < OLDEST_POSTGRES:
+        raise ForeignDatabaseError(
+            f"This is PostgreSQL {major_version}: {OLDEST_POSTGRES} is the oldest that will do."
+        )
 
 
 async def _revision(owner: asyncpg.Connection) -> str | None:

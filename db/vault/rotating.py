@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -251,8 +251,17 @@ def _sealed_anew(
     return [*kept, *new, *blind]
 
 
-async def note_secrets(owner_url: str, action: str, names: Sequence[str], operator: str) -> None:
-    """Notes that an operator read or set secrets of the sealed file; never what they are."""
-    detail = orjson.dumps({"names": names, "by": operator}).decode()
+async def note_secrets(owner_url: str, entries: Sequence[Mapping[str, object]]) -> None:
+    """Notes that operators read or set secrets of the sealed file; never what they are.
+
+    Each entry has its `action`, and says `names`, `by` whom, and `at` what time.
+    """
+    rows = [
+        (
+            AuditAction[str(entry["action"]).upper()].value,
+            orjson.dumps({name: entry.get(name) for name in ("names", "by", "at")}).decode(),
+        )
+        for entry in entries
+    ]
     async with as_owner(owner_url) as connection:
-        await connection.execute(_NOTE, AuditAction[action.upper()].value, detail)
+        await connection.executemany(_NOTE, rows)

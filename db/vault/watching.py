@@ -21,6 +21,17 @@ _IN_USE = "select head from public.vault_keys where retired_at is null"
 log = structlog.get_logger("tallygraph.vault")
 
 
+class KeysMissing(DomainError):
+    """Something can't be looked up here, since this process lacks a key in use; another may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            ErrorCode.SERVICE_UNAVAILABLE,
+            "This server is being given another key and cannot look that up. Try again in a"
+            " moment.",
+        )
+
+
 class HasDatabase(HasSettings, Protocol):
     """What tells a process of the keys in use."""
 
@@ -60,11 +71,7 @@ class VaultKeys:
     async def refuse_missing(self) -> None:
         """SERVICE_UNAVAILABLE where what is not found may be sealed by a key that is not here."""
         if await self.missing():
-            raise DomainError(
-                ErrorCode.SERVICE_UNAVAILABLE,
-                "This server is being given another key and cannot look that up. Try again in a"
-                " moment.",
-            )
+            raise KeysMissing
 
 
 MISSING = "put every key in use into VAULT_MASTER_KEY, and start this process again"

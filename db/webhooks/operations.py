@@ -79,6 +79,11 @@ class StoredWebhook:
     body: str
     received_at: datetime
 
+    @property
+    def is_answer(self) -> bool:
+        """Whether `apply_answer()` kept it: events, which came in no delivery with headers."""
+        return self.verified and not self.headers and self.body.startswith("[")
+
 
 @dataclass(frozen=True, slots=True)
 class SettledWebhook:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 from uuid import uuid4
 
@@ -228,6 +229,24 @@ async def test_5_5_requests_are_kept_by_their_ids(node: DeveloperNode) -> None:
         "status_code": 404,
         "created_at": "",
     }
+
+
+async def test_5_5_ids_of_requests_tell_nothing_of_how_many_there_are(node: DeveloperNode) -> None:
+    developer = await node.developer()
+    for _ in range(4):
+        await developer.rest("GET", "/v1/products")
+    await node.server.services.of(RequestLog.of).write()
+    page = "{ developer { requests(first: 2%s) { nodes { id } pageInfo { endCursor } } } }"
+    first = (await developer.ask(page % ""))["developer"]["requests"]
+    after = f', after: "{first["pageInfo"]["endCursor"]}"'
+    second = (await developer.ask(page % after))["developer"]["requests"]
+    ids = [one["id"] for one in (*first["nodes"], *second["nodes"])]
+    numbers = sorted(int(one.partition("_")[2]) for one in ids)
+    assert len(set(numbers)) == 4
+    assert min(b - a for a, b in pairwise(numbers)) > 1_000_000
+    for one in ids:
+        found = await developer.ask(f'{{ node(id: "{one}") {{ id }} }}')
+        assert found["node"] == {"id": one}
 
 
 async def test_5_keys_are_shown_once_bounded_and_end(node: DeveloperNode) -> None:

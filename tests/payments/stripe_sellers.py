@@ -12,6 +12,7 @@ import asyncpg
 from db.core.actor import Actor
 from db.core.pool import Database
 from db.vault.sealing import Vault
+from db.vault.watching import VaultKeys
 from jobs.stores import settle_transfer
 from payments.base import Delivery
 from payments.checkouts import Checkouts
@@ -38,7 +39,12 @@ class Shop:
         settings = Settings.model_validate(settings.model_dump() | given)
         vault = Vault(settings)
         self.stripe, self.database, self.owner = stripe, database, owner
-        self.inbox = WebhookInbox(database, configured_tellers(settings), is_production=False)
+        self.inbox = WebhookInbox(
+            database,
+            configured_tellers(settings),
+            is_production=False,
+            keys=VaultKeys(database, vault),
+        )
         origins = {"origins": [PAGE], "takes_any_return": False}
         self.sellers = Sellers(
             database, self.inbox, vault, base_url=settings.base_url, **origins  # type: ignore[arg-type]
