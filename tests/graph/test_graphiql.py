@@ -65,6 +65,32 @@ SURVEY_TITLES = (
     "Complete",
     "Watch",
 )
+# The same of what is loaded beside photos.
+SEED_TITLES = {
+    "attuned": SURVEY_TITLES,
+    "vectabase": (
+        "OpenStore",
+        "CreateProduct",
+        "Publish",
+        "StorePage",
+        "CreateLicences",
+        "Redeem",
+        "Verify",
+        "CreateDeveloperKey",
+        "Developer",
+        "WatchLicences",
+    ),
+    "voicefx": (
+        "Found",
+        "Standing",
+        "Design",
+        "PublishWorkflow",
+        "Call",
+        "WatchCall",
+        "Invite",
+        "WatchOrganization",
+    ),
+}
 SOURCE = Path(__file__).parents[2] / "graph" / "graphiql" / "source" / "src"
 # Marks that an editor puts on what it takes for wrong; it looks a moment after a change.
 MARKS = ".squiggly-error, .squiggly-warning"
@@ -312,7 +338,9 @@ async def test_every_tab_is_reached_and_nothing_overflows(page: Page, width: int
     assert (hidden == []) is (width > 420)
 
 
-async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
+async def without_a_name(page: Page) -> None:
+    """The server was seeded before it kept by which seed, and has a survey."""
+
     async def answer(route: Route) -> None:
         if "{ surveys { id } }" in (route.request.post_data or ""):
             await route.fulfill(json={"data": {"surveys": [{"id": "survey_attuned-0.4"}]}})
@@ -320,9 +348,24 @@ async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
             await route.continue_()
 
     await page.route("**/graphql", answer)
+
+
+@pytest.mark.parametrize(
+    ("named", "seed"),
+    [(None, "attuned"), ("attuned", "attuned"), ("vectabase", "vectabase"), ("voicefx", "voicefx")],
+)
+async def test_a_server_shows_the_tabs_of_what_it_has_loaded(
+    page: Page, named: str | None, seed: str
+) -> None:
+    async def answer(route: Route) -> None:
+        await route.fulfill(json={"seed": named})
+
+    await page.route("**/graphiql/seed.json", answer)
+    if named is None:
+        await without_a_name(page)
     await page.set_viewport_size({"width": 1500, "height": 860})
     await page.reload()
-    for title in SURVEY_TITLES:
+    for title in SEED_TITLES[seed] if named else SURVEY_TITLES[:2]:
         await tab(page, title).click(timeout=30_000)
         await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
         await page.wait_for_timeout(MARKS_MILLISECONDS)
@@ -331,7 +374,10 @@ async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
     assert await tab(page, "Viewer").count() == 0
 
 
-@pytest.mark.parametrize(("file", "count"), [("examples.ts", 9), ("attuned.ts", 10)])
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [("examples.ts", 9), ("attuned.ts", 10), ("vectabase.ts", 10), ("voicefx.ts", 8)],
+)
 def test_every_example_is_a_valid_operation(file: str, count: int) -> None:
     schema = build_schema()._schema
     operations = re.findall(r"query: `(.*?)`", (SOURCE / file).read_text(), re.DOTALL)
@@ -357,6 +403,12 @@ async def in_sight(element: Locator, width: int) -> bool:
     return box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
 
 
+async def test_the_page_learns_what_is_loaded_and_keeps_no_copy() -> None:
+    answer = await get("/graphiql/seed.json")
+    assert (answer.json(), answer.headers["cache-control"]) == ({"seed": "vectabase"}, "no-cache")
+    assert (await get("/graphiql/seed.json", Settings(graphiql=False))).status_code == 404
+
+
 async def test_icons_answer() -> None:
     for path in ("/favicon.ico", linked_icon()):
         answer = await get(path)
@@ -372,7 +424,10 @@ def linked_icon() -> str:
 
 
 async def get(path: str, settings: Settings | None = None) -> httpx.Response:
-    app = Starlette(routes=routes(settings or Settings()))
+    async def seed() -> str | None:
+        return "vectabase"
+
+    app = Starlette(routes=routes(settings or Settings(), seed))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://test"
     ) as client:
