@@ -64,12 +64,12 @@ class Commands:
         return "This server is linked."
 
     async def _redeem(
-        self, member: Member, guild: Any, key: str, product: str = "", roblox_id: str | None = None
+        self, member: Member, guild: Any, key: str, product: str = "", roblox: str | None = None
     ) -> str:
         if not self._may_try(member.id):
             return "You have tried too often. Try again in five minutes."
         found = _product(guild, product)
-        return await self._service.redeem(member, found, key, roblox_id)
+        return await self._service.redeem(member, found, key, roblox)
 
     async def _update(self, member: Member, guild: Any) -> str:  # noqa: ARG002
         await self._service.sync(member.guild_id)
@@ -103,10 +103,15 @@ class Commands:
         return "Removed."
 
     async def _admin_whitelist_add(
-        self, member: Member, guild: Any, user_id: str, product: str = ""
+        self,
+        member: Member,
+        guild: Any,
+        user_id: str,
+        product: str = "",
+        roblox: str | None = None,
     ) -> str:
         found = _product(guild, product)
-        return await self._service.put(member.guild_id, found, user_id, "ACTIVE")
+        return await self._service.put(member.guild_id, found, user_id, "ACTIVE", roblox)
 
     async def _admin_whitelist_remove(
         self, member: Member, guild: Any, user_id: str, product: str = ""
@@ -149,5 +154,6 @@ def _product(guild: Any, name: str) -> Any:
     if not name and len(products) == 1:
         found = products
     if not found:
-        raise Refused("NOT_FOUND", "Which product? There is no such one here.")
+        names = ", ".join(one["name"] for one in products) or "there is none yet"
+        raise Refused("NOT_FOUND", f"Which product? Name one of this server's: {names}.")
     return found[0]

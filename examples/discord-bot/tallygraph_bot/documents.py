@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 _ERRORS = "errors { code message path }"
-_PRODUCT = "id serverId name roleId redemptionMessage robloxGroupId licensedProductId"
+_PRODUCT = (
+    "id serverId name roleId redemptionMessage robloxGroupId licensedProductId payhipKey robloxKey"
+)
 _PERMISSION = "id commandName allowedRoleIds requireAdmin enabled"
 
 GUILD = f"""query($guild: String!) {{ guild(guildId: $guild) {{ id claimedAt
