@@ -251,10 +251,13 @@ def seed(
 
 
 def _load_bot(settings: Settings, counts: dict[str, int]) -> list[str]:
-    """A bot with its server, and what is told of them: once, where they are made."""
+    """A file to buy, and a bot with its server; what is told of them once, where they are made."""
     from auth.api_keys import NewSecret
     from db.demo.discord import LICENSED, load_discord
+    from db.demo.vectabase import send_panel
+    from db.files.storage import open_storage
 
+    counts["files"] = run(send_panel(owner_url(settings), open_storage(settings)))
     secret = NewSecret.make()
     demo = run(load_discord(owner_url(settings), settings, secret.prefix, secret.hash))
     counts |= demo.counts

@@ -7,10 +7,15 @@ import asyncpg
 from auth.api_keys import NewSecret
 from db.core.seeding import load_seed
 from db.demo.discord import GUILD_ID, LICENCES, load_discord
-from db.demo.vectabase import BUYER, SELLER, load_vectabase
+from db.demo.vectabase import BUYER, PANEL, SELLER, load_vectabase, send_panel
 from db.embedded.database import EmbeddedDatabase
+from db.files.storage import open_storage
 from settings import Settings
 
+FILE = (
+    "select f.path from product_files f join product_versions v on v.file_id = f.id"
+    " join products p on p.id = f.product_id where p.name = 'Night Market Panel'"
+)
 MADE = """
 select (select count(*) from bot_products p where p.server_id = s.id) as products,
     (select count(*) from bot_command_permissions p where p.server_id = s.id) as permissions,
@@ -29,6 +34,9 @@ async def test_6_1_the_demo_has_a_server_that_a_bot_can_be_tried_in(
     try:
         assert (await load_discord(cluster.owner_url, settings, "x" * 8, b"x")).counts["bots"] == 0
         await load_vectabase(cluster.owner_url, "hash", "the test")
+        storage = open_storage(settings)
+        assert [await send_panel(cluster.owner_url, storage) for _ in range(2)] == [1, 0]
+        assert await storage.get(await owner.fetchval(FILE)) == PANEL
         first, second = [
             await load_discord(cluster.owner_url, settings, secret.prefix, secret.hash)
             for _ in range(2)
