@@ -39,6 +39,12 @@ CODES = {
     "READ_ONLY": ("SERVICE_UNAVAILABLE", 503),
 }
 INTERNAL = ("INTERNAL_ERROR", 500)
+# What those say here: the operations speak of what this API does not have.
+MESSAGES = {
+    "OBFUSCATION_LIMIT": "The allowance of this period is used, and there are no credits: buy some "
+    "with `POST /v1/credits`, or wait until `period_resets` of `GET /v1/usage`.",
+    "PAYMENTS_UNAVAILABLE": "Nothing can be paid here yet; ask whoever runs this service.",
+}
 # Codes that this API alone has.
 OWN_CODES = (
     "MISSING_FIELD",
@@ -101,7 +107,7 @@ def refusal(
     named = FIELDS.get(path[-1], path[-1]) if path else None
     if named == "expiry_date" and code == "INVALID_REQUEST":
         code = "INVALID_EXPIRY"
-    return RestRefusal(code, status, _in_our_names(message), named, headers)
+    return RestRefusal(code, status, MESSAGES.get(code) or _in_our_names(message), named, headers)
 
 
 def _in_our_names(message: str) -> str:

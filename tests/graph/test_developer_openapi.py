@@ -119,6 +119,7 @@ async def test_5_6_a_body_that_is_said_to_be_no_json_is_415(
 )
 def test_5_6_a_message_speaks_the_names_of_rest(told: str, expected: str) -> None:
     assert refusal_told("BAD_USER_INPUT", told, None).message == expected
+    assert "POST /v1/credits" in refusal_told("INSUFFICIENT_CREDITS", told, None).message
 
 
 SENT: list[str] = []
