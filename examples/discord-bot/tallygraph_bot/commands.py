@@ -72,8 +72,7 @@ class Commands:
         return await self._service.redeem(member, found, key, roblox)
 
     async def _update(self, member: Member, guild: Any) -> str:  # noqa: ARG002
-        await self._service.sync(member.guild_id)
-        return "Done."
+        return await self._service.restore(member)
 
     async def _admin_product_add(self, member: Member, guild: Any, name: str, **given: Any) -> str:  # noqa: ARG002
         return await self._save(guild, {"name": name, **given})

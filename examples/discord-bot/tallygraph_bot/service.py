@@ -13,7 +13,7 @@ import httpx
 
 from .api import Away, Refused, Sleep, Tallygraph, wait_seconds
 from .cache import TtlCache
-from .documents import GUILD, LEAVE, PRODUCT, REDEEM, REGISTER, SERVER, STREAMS, SYNC
+from .documents import GUILD, HELD, LEAVE, PRODUCT, REDEEM, REGISTER, SERVER, STREAMS, SYNC
 from .gateway import Gateway, Guild, Member
 from .journal import Change, Journal
 from .shops import Shops, is_owed
@@ -117,6 +117,19 @@ class Service:
         await self._apply(member.guild_id, product, member.id, "ACTIVE")
         await self.pay()
         return product["redemptionMessage"] or f"{product['name']} is yours."
+
+    async def restore(self, member: Member) -> str:
+        """Gives somebody the roles that are theirs: who left the server had lost them."""
+        await self.sync(member.guild_id)
+        asked = await self.api.ask(HELD, guild=member.guild_id, who=member.id)
+        names = []
+        for product in asked["guild"]["products"]["nodes"]:
+            for one in product["whitelist"]["nodes"]:
+                await self._apply(member.guild_id, product, member.id, one["status"])
+                names += [product["name"]] if one["status"] == "ACTIVE" else []
+        return (
+            f"Yours: {', '.join(names)}." if names else "Nothing is yours here yet: /redeem a key."
+        )
 
     async def put(
         self,
