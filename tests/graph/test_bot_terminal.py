@@ -39,12 +39,11 @@ async def test_6_1_whoever_is_called_admin_administers() -> None:
     async def said(line: str) -> str:
         return await answer(line, Commands(), gateway, "1")  # type: ignore[arg-type]
 
-    assert [await said(one) for one in ("ana: /redeem key:A", "admin: /redeem", "?")] == [
-        "Said.",
-        "Said.",
-        HOW,
-    ]
-    assert "does not take" in await said("ana: /redeem colour:A")
+    lines = "ana: /redeem key:A", "admin: /admin-product-list", "?"
+    assert [await said(one) for one in lines] == ["Said.", "Said.", HOW]
+    usage = "/redeem takes key, [product], [roblox]."
+    assert [await said(f"ana: /redeem {given}") for given in ("", "colour:A key:A")] == [usage] * 2
+    assert "these commands: redeem, update" in await said("ana: /save")
     (_, ana, given), (_, admin, _) = seen
     assert (ana.is_administrator, admin.is_administrator, given) == (False, True, {"key": "A"})
     assert gateway.member("ana", "1").id == ana.id

@@ -15,6 +15,42 @@ from .service import Service
 
 ATTEMPTS, ATTEMPTS_SECONDS = 5, 300.0
 FOR_ALL = frozenset({"redeem", "update"})
+# Each command, what it does, and what it takes beside that.
+COMMANDS: dict[str, tuple[str, dict[str, bool]]] = {
+    "redeem": ("Redeem a key", {"key": True, "product": False, "roblox": False}),
+    "update": ("Get the roles that are yours", {}),
+    "link-account": ("Link this server to an account", {"code": True}),
+    "admin-product-add": (
+        "Add a product",
+        {
+            "name": True,
+            "roleId": False,
+            "robloxGroupId": False,
+            "robloxKey": False,
+            "payhipKey": False,
+        },
+    ),
+    "admin-product-edit": (
+        "Change a product",
+        {
+            "product": True,
+            "name": False,
+            "roleId": False,
+            "redemptionMessage": False,
+            "robloxGroupId": False,
+            "robloxKey": False,
+            "payhipKey": False,
+        },
+    ),
+    "admin-product-list": ("List the products", {}),
+    "admin-product-remove": ("Remove a product and all who have it", {"product": True}),
+    "admin-whitelist-add": (
+        "Give somebody a product",
+        {"user_id": True, "product": False, "roblox": False},
+    ),
+    "admin-whitelist-list": ("List who has a product", {"product": False, "after": False}),
+    "admin-whitelist-remove": ("Take a product from somebody", {"user_id": True, "product": False}),
+}
 AWAY = "I cannot reach the shop now. Try again in a minute."
 NOT_ALLOWED = "You may not use this command here."
 UNLINKED = "This server is not linked yet. An administrator runs /link-account first."

@@ -13,7 +13,7 @@ import discord
 from discord import app_commands
 
 from .api import Tallygraph
-from .commands import Commands
+from .commands import COMMANDS, Commands
 from .documents import STREAMS
 from .gateway import Guild, Member
 from .journal import Journal
@@ -21,34 +21,6 @@ from .service import Service
 from .shops import Shops
 
 SYNC_SECONDS = 60.0
-# Each command, what it does, and what it takes beside that.
-COMMANDS: dict[str, tuple[str, dict[str, bool]]] = {
-    "redeem": ("Redeem a key", {"key": True, "product": False, "roblox": False}),
-    "update": ("Get the roles that are yours", {}),
-    "link-account": ("Link this server to an account", {"code": True}),
-    "admin-product-add": (
-        "Add a product",
-        {
-            "name": True,
-            "roleId": False,
-            "robloxGroupId": False,
-            "robloxKey": False,
-            "payhipKey": False,
-        },
-    ),
-    "admin-product-edit": (
-        "Change a product",
-        {"product": True, "name": False, "roleId": False, "redemptionMessage": False},
-    ),
-    "admin-product-list": ("List the products", {}),
-    "admin-product-remove": ("Remove a product and all who have it", {"product": True}),
-    "admin-whitelist-add": (
-        "Give somebody a product",
-        {"user_id": True, "product": False, "roblox": False},
-    ),
-    "admin-whitelist-list": ("List who has a product", {"product": False, "after": False}),
-    "admin-whitelist-remove": ("Take a product from somebody", {"user_id": True, "product": False}),
-}
 
 
 class DiscordGateway(discord.Client):

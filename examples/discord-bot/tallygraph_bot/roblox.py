@@ -73,6 +73,10 @@ class Roblox:
 
 
 def _told(answer: Any) -> Any:
+    refused = Refused("API_ERROR", "Roblox does not answer as it should. Tell this server's owner.")
     if not answer.is_success:
-        raise Refused("API_ERROR", "Roblox refuses to tell. Tell this server's owner.")
-    return answer.json()
+        raise refused
+    try:
+        return answer.json()
+    except ValueError:
+        raise refused from None

@@ -15,7 +15,7 @@ import zlib
 from pathlib import Path
 
 from .api import Tallygraph
-from .commands import Commands
+from .commands import COMMANDS, Commands
 from .documents import STREAMS
 from .gateway import Member
 from .journal import Journal
@@ -75,10 +75,14 @@ async def answer(line: str, commands: Commands, gateway: TerminalGateway, guild_
     if found is None:
         return HOW
     name, command, given = found
-    try:
-        return await commands.run(command, gateway.member(name, guild_id), **given)
-    except (AttributeError, TypeError):
-        return "There is no such command, or it does not take that."
+    if command not in COMMANDS:
+        return f"There are these commands: {', '.join(COMMANDS)}."
+    _, options = COMMANDS[command]
+    needed = {option for option, is_needed in options.items() if is_needed}
+    if not needed <= given.keys() <= options.keys():
+        takes = [option if option in needed else f"[{option}]" for option in options]
+        return f"/{command} takes {', '.join(takes) or 'nothing'}."
+    return await commands.run(command, gateway.member(name, guild_id), **given)
 
 
 async def main(guild_id: str) -> None:
