@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -65,9 +65,8 @@ SURVEY_TITLES = (
     "Complete",
     "Watch",
 )
-# The same of what is loaded beside photos.
+# The same of what else is loaded.
 SEED_TITLES = {
-    "attuned": SURVEY_TITLES,
     "vectabase": (
         "OpenStore",
         "CreateProduct",
@@ -338,40 +337,59 @@ async def test_every_tab_is_reached_and_nothing_overflows(page: Page, width: int
     assert (hidden == []) is (width > 420)
 
 
-async def without_a_name(page: Page) -> None:
-    """The server was seeded before it kept by which seed, and has a survey."""
+async def show_tabs_of(page: Page, named: str | None) -> None:
+    """Opens the page at a server that says which seed it has loaded."""
 
+    async def answer(route: Route) -> None:
+        await route.fulfill(json={"seed": named})
+
+    await page.route("**/graphiql/seed.json", answer)
+    await page.set_viewport_size({"width": 1500, "height": 860})
+    await page.reload()
+
+
+async def take(page: Page, title: str) -> None:
+    """Goes to a tab, whose comment fits into its lines."""
+    await tab(page, title).click(timeout=30_000)
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
+    assert await page.evaluate(WRAPPED_COMMENTS) == [], title
+
+
+async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
     async def answer(route: Route) -> None:
         if "{ surveys { id } }" in (route.request.post_data or ""):
             await route.fulfill(json={"data": {"surveys": [{"id": "survey_attuned-0.4"}]}})
         else:
             await route.continue_()
 
+    # It was seeded before servers kept by which seed.
     await page.route("**/graphql", answer)
+    await show_tabs_of(page, None)
+    await take_unmarked(page, SURVEY_TITLES)
+    assert await tab(page, "Viewer").count() == 0
 
 
-@pytest.mark.parametrize(
-    ("named", "seed"),
-    [(None, "attuned"), ("attuned", "attuned"), ("vectabase", "vectabase"), ("voicefx", "voicefx")],
-)
-async def test_a_server_shows_the_tabs_of_what_it_has_loaded(
-    page: Page, named: str | None, seed: str
-) -> None:
-    async def answer(route: Route) -> None:
-        await route.fulfill(json={"seed": named})
-
-    await page.route("**/graphiql/seed.json", answer)
-    if named is None:
-        await without_a_name(page)
-    await page.set_viewport_size({"width": 1500, "height": 860})
-    await page.reload()
-    for title in SEED_TITLES[seed] if named else SURVEY_TITLES[:2]:
-        await tab(page, title).click(timeout=30_000)
-        await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
+async def take_unmarked(page: Page, titles: Sequence[str]) -> None:
+    """Goes to each tab; its editors find nothing wrong with it."""
+    for title in titles:
+        await take(page, title)
         await page.wait_for_timeout(MARKS_MILLISECONDS)
         assert await page.locator(MARKS).count() == 0, title
-        assert await page.evaluate(WRAPPED_COMMENTS) == [], title
+
+
+@pytest.mark.parametrize("seed", SEED_TITLES)
+async def test_a_server_shows_the_tabs_of_what_it_has_loaded(page: Page, seed: str) -> None:
+    await show_tabs_of(page, seed)
+    for title in SEED_TITLES[seed]:
+        await take(page, title)
     assert await tab(page, "Viewer").count() == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", SEED_TITLES)
+async def test_no_tab_of_what_is_loaded_is_marked(page: Page, seed: str) -> None:
+    await show_tabs_of(page, seed)
+    await take_unmarked(page, SEED_TITLES[seed])
 
 
 @pytest.mark.parametrize(
