@@ -60,8 +60,8 @@ async def remove_store_picture(context: Context, input: RemoveStorePictureInput)
 
 
 def _pictures(context: Context) -> StorePictures:
-    services = context.services
-    return StorePictures(services.database, services.uploads.storage, services.images)
+    uploads = context.services.uploads
+    return StorePictures(context.services.database, uploads.storage, uploads.images)
 
 
 @strawberry.type
