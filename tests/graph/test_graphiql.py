@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import pytest_asyncio
-from graphql import parse, validate
+from graphql import GraphQLSchema, parse, validate
 from playwright.async_api import (
     Browser,
     Locator,
@@ -381,7 +382,8 @@ async def take_unmarked(page: Page, titles: Sequence[str]) -> None:
 async def test_a_server_shows_the_tabs_of_what_it_has_loaded(page: Page, seed: str) -> None:
     await show_tabs_of(page, seed)
     for title in SEED_TITLES[seed]:
-        await take(page, title)
+        await expect(tab(page, title)).to_be_visible(timeout=30_000)
+    await take(page, SEED_TITLES[seed][-1])
     assert await tab(page, "Viewer").count() == 0
 
 
@@ -392,12 +394,18 @@ async def test_no_tab_of_what_is_loaded_is_marked(page: Page, seed: str) -> None
     await take_unmarked(page, SEED_TITLES[seed])
 
 
+@cache
+def built_schema() -> GraphQLSchema:
+    """The schema, made once."""
+    return build_schema()._schema
+
+
 @pytest.mark.parametrize(
     ("file", "count"),
     [("examples.ts", 9), ("attuned.ts", 10), ("vectabase.ts", 10), ("voicefx.ts", 8)],
 )
 def test_every_example_is_a_valid_operation(file: str, count: int) -> None:
-    schema = build_schema()._schema
+    schema = built_schema()
     operations = re.findall(r"query: `(.*?)`", (SOURCE / file).read_text(), re.DOTALL)
     assert [validate(schema, parse(one)) for one in operations] == [[]] * count
 
