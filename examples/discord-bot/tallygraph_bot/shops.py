@@ -13,15 +13,18 @@ from .outside import Outside
 from .payhip import Payhip
 from .roblox import Roblox, RobloxUser
 
+# Payhip, Roblox's users and Roblox's groups.
+USUAL = "https://payhip.com", "https://users.roblox.com", "https://apis.roblox.com"
+
 
 class Shops:
     """Payhip and Roblox, for the products that name a key of theirs."""
 
     def __init__(
         self,
-        payhip_url: str = "https://payhip.com",
-        users_url: str = "https://users.roblox.com",
-        groups_url: str = "https://apis.roblox.com",
+        payhip_url: str,
+        users_url: str,
+        groups_url: str,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         shop = Outside(payhip_url, retries=payhip.RETRIES, sleep=sleep)
@@ -35,11 +38,8 @@ class Shops:
     @classmethod
     def of_environment(cls) -> Shops:
         """Those that PAYHIP_URL, ROBLOX_USERS_URL and ROBLOX_CLOUD_URL name; the usual ones."""
-        named = ("PAYHIP_URL", "ROBLOX_USERS_URL", "ROBLOX_CLOUD_URL")
-        given = zip(
-            ("payhip_url", "users_url", "groups_url"), map(os.environ.get, named), strict=True
-        )
-        return cls(**{name: url for name, url in given if url})
+        named = zip(("PAYHIP_URL", "ROBLOX_USERS_URL", "ROBLOX_CLOUD_URL"), USUAL, strict=True)
+        return cls(*(os.environ.get(name) or usual for name, usual in named))
 
     async def close(self) -> None:
         """Ends the connections."""
