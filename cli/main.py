@@ -235,6 +235,7 @@ def seed(
             "voicefx": voicefx.load_voicefx,
         }
         counts |= run(loads[name](owner_url(settings), hashed(PASSWORD), operator()))
+        told = _load_bot(settings, counts) if name == "vectabase" else []
     for table, count in counts.items():
         console.print(f"{count:5}  {table}")
     if demo:
@@ -245,6 +246,27 @@ def seed(
             "voicefx": "vera@test.com and oskar sign",
         }[name]
         console.print(f"{who} in with: {PASSWORD}")
+        for line in told:
+            console.print(line, soft_wrap=True)
+
+
+def _load_bot(settings: Settings, counts: dict[str, int]) -> list[str]:
+    """A file to buy, and a bot with its server; what is told of them once, where they are made."""
+    from auth.api_keys import NewSecret
+    from db.demo.discord import LICENSED, load_discord
+    from db.demo.vectabase import send_panel
+    from db.files.storage import open_storage
+
+    counts["files"] = run(send_panel(owner_url(settings), open_storage(settings)))
+    secret = NewSecret.make()
+    demo = run(load_discord(owner_url(settings), settings, secret.prefix, secret.hash))
+    counts |= demo.counts
+    if not demo.counts["bots"]:
+        return []
+    return [
+        f"the bot's key, for examples/discord-bot: {secret.text}",
+        f"keys of {LICENSED} to redeem there: {', '.join(demo.licence_keys)}",
+    ]
 
 
 @app.command()

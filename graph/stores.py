@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 
 from db.core.errors import ErrorCode, Problems
+from db.files.storage import picture_type
 from db.stores import operations, tables
 from db.stores.domains import proof_of, require_proof
 from db.stores.tables import ConnectStatus, CreatorType, DomainStatus, PayoutStatus
@@ -32,6 +33,7 @@ from graph.shared.inputs import given, nulls, stored_in
 from graph.shared.mutations import MutationPayload
 from graph.shared.relay import Connection, Node, noted_uuid, uuid_from_global_id
 from graph.shared.scalars import JSON
+from graph.uploads import WidthArgument, picture_url
 from payments.onboarding import sellers_of
 
 state_enum(CreatorType)
@@ -76,6 +78,10 @@ class Payout(Node):
     created_at: datetime = column(description="When it was first told of.")
 
 
+def _picture_url(path: str | None, width: str | None) -> str | None:
+    return picture_url(path, picture_type(path), width) if path else None
+
+
 @backed_by(tables.Store, prefix="store")
 class Store(Node):
     """A shop with a page of its own. One that is not public is its owner's alone."""
@@ -87,6 +93,25 @@ class Store(Node):
     theme: JSON = column(description="How its page looks, as its front end reads it.")
     layout: JSON = column(description="What is where on its page, as its front end reads it.")
     links: JSON = column(description=_LINKS)
+
+    @computed(
+        "logo_path",
+        description="A link to its logo, good for an hour at least; null without one. "
+        "`setStorePicture` sets it.",
+    )
+    def logo_url(self: Any, width: WidthArgument = None) -> str | None:
+        """Signs the link when the row is read."""
+        return _picture_url(self.logo_path, width)  # type: ignore[arg-type]
+
+    @computed(
+        "banner_path",
+        description="A link to the picture across the top of its page, as `logoUrl`; null without "
+        "one.",
+    )
+    def banner_url(self: Any, width: WidthArgument = None) -> str | None:
+        """Signs the link when the row is read."""
+        return _picture_url(self.banner_path, width)  # type: ignore[arg-type]
+
     custom_domain: str | None = column(
         description="A domain that the owner names. It is theirs once `customDomainStatus` is "
         "VERIFIED; whoever runs the service leads it here then, and no other."

@@ -132,7 +132,9 @@ async def ask_providers(services: WorkerServices) -> None:
             references=tuple(order.names),
             refunded_cents=order.refunded_cents,
             created_at=order.created_at,
+            is_split=order.is_split,
             can_be_paid=order.can_be_paid,
+            account_index=order.account_index,
         )
         try:
             events = await provider.fetch(asked)

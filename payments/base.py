@@ -85,8 +85,9 @@ class Checkout:
 class PaidOrder:
     """A payment that has been made, for a refund or to be asked about.
 
-    Of one that `is_split` a seller got most of the money, and gives it back. One that cannot be
-    paid any more is not captured.
+    Of one that `is_split` a seller gets most of the money, and gives it back; `account_index` is
+    the blind index of their account, while they have one. One that cannot be paid any more is not
+    captured.
     """
 
     order_id: UUID
@@ -98,6 +99,7 @@ class PaidOrder:
     created_at: datetime | None = None
     is_split: bool = False
     can_be_paid: bool = True
+    account_index: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

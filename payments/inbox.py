@@ -251,7 +251,9 @@ class WebhookInbox:
             amount_cents=order.amount_cents,
             currency=order.currency,
             references=(reference,),
+            is_split=order.is_split,
             can_be_paid=order.can_be_paid,
+            account_index=order.account_index,
         )
         async with self._turn(provider, waits=waits):
             return await provider.capture(wanted, reference)

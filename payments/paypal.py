@@ -10,6 +10,7 @@ from urllib.parse import quote
 import orjson
 import structlog
 
+from db.stores.tables import SellerAccount
 from db.vault.sealing import Vault
 from payments.base import (
     Checkout,
@@ -82,9 +83,10 @@ class PayPalProvider:
         self._client = PayPalClient(settings)
         self._webhook_id = settings.paypal_webhook_id
         self._base_url = settings.base_url
+        self._vault = Vault(settings)
         # Whoever is in no partner program has no sellers at PayPal.
         self.sellers = (
-            PayPalSellers(self._client, Vault(settings)) if settings.paypal_partner_id else None
+            PayPalSellers(self._client, self._vault) if settings.paypal_partner_id else None
         )
 
     async def create_checkout(self, checkout: NewCheckout) -> Checkout:
@@ -223,7 +225,20 @@ class PayPalProvider:
         if not is_as_made(said, str(order.order_id), order.amount_cents, order.currency):
             log.error("payments.other_order", provider=NAME, order_id=str(order.order_id))
             return (NeedsOperator(references=(), reason="PayPal has another order by that name"),)
+        if not self._is_paid_to_its_seller(order, said):
+            log.error("payments.other_payee", provider=NAME, order_id=str(order.order_id))
+            reason = "PayPal would pay another account than the seller's"
+            return (NeedsOperator(references=(), reason=reason),)
         return await self._capture(str(said["id"]), seller_of(said, self._client.partner_id))
+
+    def _is_paid_to_its_seller(self, order: PaidOrder, said: dict[str, Any]) -> bool:
+        """Whether the money goes to the store's account as it is now, or to nobody but us."""
+        seller = seller_of(said, self._client.partner_id)
+        if not order.is_split:
+            return seller is None
+        if seller is None:
+            return False
+        return order.account_index in self._vault.blinds(SellerAccount.account_index, seller)
 
     async def _capture(self, order: str, seller: str | None) -> tuple[ProviderEvent, ...]:
         """Takes the money of an order; of one that was captured before, what came of that."""

@@ -27,6 +27,7 @@ from auth.revocation_watch import RevocationWatch
 from auth.sessions import Sessions
 from auth.shared_rates import SharedRates
 from auth.tokens import AccessTokens
+from db.accounts.operations import loaded_seed
 from db.campaigns.receiving import ContactReceiver
 from db.core.actor import SERVICE
 from db.core.pool import Database
@@ -214,7 +215,7 @@ class Server:
                 Route("/readyz", self._readyz),
                 Route("/metrics", metrics.__call__),
                 Route("/.well-known/jwks.json", self._jwks),
-                *graphiql.routes(settings),
+                *graphiql.routes(settings, partial(loaded_seed, database)),
                 *admin_pages.routes(self.services, self.engine),
                 *catalog_pictures.routes(),
                 *files.routes(),

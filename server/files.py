@@ -26,6 +26,7 @@ from db.files.storage import (
     is_archive,
     is_contact_list,
     is_product_file,
+    is_public_picture,
     is_variant,
 )
 from db.marketplace.receiving import ProductReceiver
@@ -226,7 +227,8 @@ async def get_file(request: Request) -> Response:
         stored = await files.storage.stream(path)
     except FileNotFoundError:
         raise link_refused() from None
-    shown, kept = "inline", f"private, max-age={link.expires_at - int(now)}, immutable"
+    whose = "public" if is_public_picture(path) else "private"
+    shown, kept = "inline", f"{whose}, max-age={link.expires_at - int(now)}, immutable"
     name = path.rpartition("/")[2]
     if is_archive(path):
         shown, kept = "attachment", "no-store"

@@ -22,10 +22,11 @@ from db.accounts.tables import (
 )
 from db.audit.operations import record_audit as record_audit  # noqa: PLC0414 - called from here
 from db.codes.tables import OneTimeCode
-from db.core.commands import SqlFunction, call
+from db.core.commands import SqlFunction, call, call_as_service
 from db.core.errors import DomainError, ErrorCode
-from db.core.pool import Transaction
+from db.core.pool import Database, Transaction
 
+_LOADED_SEED = SqlFunction[str | None]("app.loaded_seed", "text")
 BUDGET_WAIT = SqlFunction[float | None](
     "app.budget_wait",
     "double precision",
@@ -112,6 +113,11 @@ class ChangedEmail:
 
     before: str | None
     was_confirmed: bool
+
+
+async def loaded_seed(database: Database) -> str | None:
+    """The seed that was loaded last; nothing where none was."""
+    return await call_as_service(database, _LOADED_SEED())
 
 
 async def create_user(

@@ -12,5 +12,12 @@ exception when unique_violation then
 end;
 $$;
 
-revoke execute on function app.change_user(jsonb) from public;
+-- The seed that was loaded last, by which a page knows what it is for; nothing where none was.
+create or replace function app.loaded_seed() returns text
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select t.seed from public.sign_up_terms t;
+$$;
+
+revoke execute on function app.change_user(jsonb), app.loaded_seed() from public;
 grant execute on function app.change_user(jsonb) to authenticated;
+grant execute on function app.loaded_seed() to service;

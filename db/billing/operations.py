@@ -82,17 +82,20 @@ _CAN_BE_PAID = """
 _OFFERED = """
     left join sale_offers f on f.order_id = o.id
     left join discount_codes d on d.id = f.discount_code_id
+    left join seller_accounts a on a.store_id = f.store_id and a.provider = o.provider
 """
+_OF_SELLER = "f.order_id is not null as is_split, a.account_index"
 _ORDER_TO_CAPTURE = f"""
     select o.id, o.provider, o.amount_cents, o.currency, o.refunded_cents, o.created_at,
-           array[r.reference] as names, {_CAN_BE_PAID} as can_be_paid
+           array[r.reference] as names, {_CAN_BE_PAID} as can_be_paid, {_OF_SELLER}
     from order_references r join orders o on o.id = r.order_id {_OFFERED}
     where r.provider = $1 and r.reference = $2
 """  # noqa: S608 - all of it is written here
 # Of each order after 5, 10, 20, … minutes, the last after 43 hours, when a run comes every five.
 _ORDERS_TO_ASK = f"""
     select o.id, o.provider, o.amount_cents, o.currency, o.refunded_cents, o.created_at,
-           {_CAN_BE_PAID} as can_be_paid, array(select r.reference from order_references r
+           {_CAN_BE_PAID} as can_be_paid, {_OF_SELLER},
+           array(select r.reference from order_references r
                  where r.order_id = o.id and r.provider = o.provider order by r.reference) as names
     from generate_series(0, 9) as k (step), lateral (
         select power(2, k.step) * interval '5 minutes' as age) a
@@ -169,7 +172,8 @@ class PageOrder:
 class UnpaidOrder:
     """An order of which nobody has told that it is paid; `names` are its provider's for it.
 
-    One that `can_be_paid` is somebody's, and nobody else has what it would give.
+    One that `can_be_paid` is somebody's, and nobody else has what it would give. Of one that
+    `is_split` the seller has the account of that index, or none any more.
     """
 
     id: UUID
@@ -180,6 +184,8 @@ class UnpaidOrder:
     created_at: datetime
     names: list[str]
     can_be_paid: bool
+    is_split: bool
+    account_index: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

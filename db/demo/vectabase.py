@@ -6,7 +6,7 @@ They act by the commands that clients have. Who is there already stays as they a
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 
@@ -18,6 +18,7 @@ from db.core.codecs import set_codecs
 from db.core.commands import call, call_on
 from db.core.errors import Problems
 from db.core.pool import PooledConnection, Transaction
+from db.files.storage import Storage, product_file_path
 from db.marketplace import operations as marketplace
 from db.reviews import operations as reviews
 from db.sales import operations as sales
@@ -69,6 +70,24 @@ PRODUCTS: tuple[dict[str, Any], ...] = (
         "currency": "GBP",
     },
 )
+PANEL_NAME, PANEL_TYPE = "night-market-panel.lua", "text/x-lua"
+PANEL = b"""-- Night Market Panel 1.0
+local Panel = { opens = 18, closes = 2 }
+
+function Panel.isOpen(hour)
+    return hour >= Panel.opens or hour < Panel.closes
+end
+
+return Panel
+"""
+_WITHOUT_VERSION = """
+select p.seller_id, p.id from products p join users u on u.id = p.seller_id
+where u.email_key = $1 and p.name = $2
+    and not exists (select from product_versions v where v.product_id = p.id)
+"""
+_RECEIVED = (
+    "update product_files set status = 'READY', path = $2, received_at = now() where id = $1"
+)
 REVIEW = "It said good night to me by name. I stayed up anyway."
 
 
@@ -88,6 +107,27 @@ async def load_vectabase(owner_url: str, password_hash: str, operator: str) -> d
             await call(acting, sales.obtain_product(free))
             await call(acting, reviews.save_review(free, 5, REVIEW))
     return {"people": 2, "stores": 1, "products": len(PRODUCTS), "sales": 1}
+
+
+async def send_panel(owner_url: str, storage: Storage) -> int:
+    """A first version of the download, where it has none yet; gives how many were made."""
+    async with as_owner(owner_url) as connection:
+        await set_codecs(connection)
+        row = await connection.fetchrow(_WITHOUT_VERSION, email_key(SELLER), PRODUCTS[0]["name"])
+        if row is None:
+            return 0
+        seller, product_id = row
+        path = product_file_path(product_id, uuid4())
+        await storage.put(path, PANEL, PANEL_TYPE)
+        # Whole or not at all; a file that nothing names is swept.
+        async with connection.transaction():
+            await connection.execute("select set_config('app.user_id', $1, true)", str(seller))
+            acting = Transaction(PooledConnection(connection))
+            file = marketplace.create_file(product_id, PANEL_NAME, PANEL_TYPE, len(PANEL))
+            file_id = await call(acting, file)
+            await connection.execute(_RECEIVED, file_id, path)
+            await call(acting, marketplace.create_version(file_id, "1.0", "Opens at dusk."))
+    return 1
 
 
 class _People:

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from db.core.errors import DomainError, bad_input
+from db.core.texts import problems_of_prose
 from db.discord.tables import MESSAGE_LIMIT_CHARACTERS
 
 MOST_AT_ONCE = 100
@@ -67,6 +68,8 @@ def problems_of_message(text: str | None, path: Path) -> Iterator[DomainError]:
             *path,
             "redemptionMessage",
         )
+    elif text is not None:
+        yield from problems_of_prose(text, MESSAGE_LIMIT_CHARACTERS, *path, "redemptionMessage")
 
 
 def problems_of_secret(text: str | None, *path: str) -> Iterator[DomainError]:

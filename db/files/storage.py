@@ -46,7 +46,8 @@ _TYPE_OF = {extension: content_type for content_type, extension in EXTENSIONS.it
 _UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WHOLE = (
     rf"(?:user_)?uploads/{_UUID}/{_UUID}|(?:marked/)?generations/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
-    rf"|thumbnails/{_UUID}/{_UUID}-\d{{1,9}}\.jpg|product_pictures/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
+    rf"|thumbnails/{_UUID}/{_UUID}-\d{{1,9}}\.jpg"
+    rf"|(?:product|store)_pictures/{_UUID}/{_UUID}\.(?:jpg|png|webp)"
 )
 _WIDTHS = "|".join(map(str, VARIANT_WIDTHS_PIXELS))
 _ARCHIVE = rf"exports/{_UUID}/{_UUID}\.zip"
@@ -124,6 +125,21 @@ def product_picture_path(product_id: str, picture_id: UUID, content_type: str) -
     return f"product_pictures/{product_id}/{picture_id}.{EXTENSIONS[content_type]}"
 
 
+def store_picture_path(user_id: UUID, picture_id: UUID, content_type: str) -> str:
+    """Where a logo or banner of a store of the user's is kept."""
+    return f"store_pictures/{user_id}/{picture_id}.{EXTENSIONS[content_type]}"
+
+
+def is_public_picture(path: str) -> bool:
+    """Whether this is a picture of a store or of what it sells, in any width: everybody's."""
+    return whole_of(path).startswith(("store_pictures/", "product_pictures/"))
+
+
+def picture_type(path: str) -> str:
+    """The media type of a picture whose path ends with it."""
+    return _TYPE_OF[path.rpartition(".")[2]]
+
+
 def is_product_file(path: str) -> bool:
     """Whether this is the path of a product's file, which is sent as it came."""
     return path.startswith("product_files/")
@@ -137,7 +153,8 @@ def is_archive(path: str) -> bool:
 def user_folders(user_id: UUID) -> Iterator[str]:
     """Every folder that may hold files of a user's: each file of a kind is in one of theirs."""
     yield f"thumbnails/{user_id}"
-    for kind in ("user_uploads", "uploads", "generations", marked_path("generations")):
+    kinds = ("user_uploads", "uploads", "generations", marked_path("generations"), "store_pictures")
+    for kind in kinds:
         yield f"{kind}/{user_id}"
         for width in VARIANT_WIDTHS_PIXELS:
             yield variant_path(f"{kind}/{user_id}", width)
@@ -277,7 +294,8 @@ class Storage:
         if not self.is_direct:
             return None
         kind = content_type or _TYPE_OF.get(path.rpartition(".")[2], "application/octet-stream")
-        return {"Content-Type": kind, "Cache-Control": "private, max-age=3600, immutable"}
+        whose = "public" if is_public_picture(path) else "private"
+        return {"Content-Type": kind, "Cache-Control": f"{whose}, max-age=3600, immutable"}
 
     async def get(self, path: str, version: str | None = None) -> bytes:
         """The whole file; with `version` only if it is still that one, else as if it were gone."""

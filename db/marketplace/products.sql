@@ -252,9 +252,11 @@ begin
     from public.product_versions v join public.product_files f on f.id = v.file_id
     where v.product_id = wanted and (wanted_version is null or v.id = wanted_version)
     order by v.number desc limit 1;
-    if version_id is null then
-        perform app.refuse('NOT_FOUND', 'There is no such version.', case when wanted_version is null
-            then '{"path": ["input", "productId"]}' else '{"path": ["input", "versionId"]}' end::jsonb);
+    if version_id is null and wanted_version is null then
+        perform app.refuse('NOT_FOUND', 'This product has nothing to download yet; what else comes with it is yours.',
+            '{"path": ["input", "productId"]}');
+    elsif version_id is null then
+        perform app.refuse('NOT_FOUND', 'There is no such version.', '{"path": ["input", "versionId"]}');
     end if;
     if not is_seller then
         insert into public.product_downloads (product_id, user_id) values (wanted, actor_id) on conflict do nothing;

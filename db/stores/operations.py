@@ -47,6 +47,14 @@ _NOTE_DOMAIN = SqlFunction[None](
     "app.note_domain", "void", wanted="uuid", domain="text", is_proven="boolean"
 )
 _DUE_DOMAINS = SqlFunction[list[tuple[str, str]]]("app.due_domains", "jsonb", at_most="integer")
+_SET_PICTURE = SqlFunction[str | None](
+    "app.set_store_picture",
+    "text",
+    owner_id="uuid",
+    wanted="uuid",
+    kind="text",
+    stored_path="text",
+)
 _SAVE_CREATOR = SqlFunction[UUID]("app.save_creator_profile", "uuid", given="jsonb")
 
 
@@ -70,6 +78,28 @@ class DueTransfer:
     step: str | None
 
 
+async def require_store(database: Database, actor: Actor, store_id: UUID) -> None:
+    """NOT_FOUND for a store that is not the actor's."""
+    async with database.transaction(actor) as transaction:
+        found = await transaction.connection.fetchval(
+            "select id from stores where id = $1 and user_id = $2", store_id, actor.user_id
+        )
+    if found is None:
+        raise _no_such_store()
+
+
+async def set_picture(
+    database: Database, actor: Actor, store_id: UUID, kind: str, path: str | None
+) -> str | None:
+    """Keeps where a picture of a store of the actor's lies; gives where the one before lay."""
+    noted = _SET_PICTURE(owner_id=actor.user_id, wanted=store_id, kind=kind, stored_path=path)
+    return await call_as_service(database, noted)
+
+
+def _no_such_store() -> DomainError:
+    return DomainError(ErrorCode.NOT_FOUND, "There is no such store.", ("input", "storeId"))
+
+
 async def domain_of(database: Database, actor: Actor, store_id: UUID) -> str:
     """The domain that a store of the actor's names; NOT_FOUND for any other."""
     async with database.transaction(actor) as transaction:
@@ -79,7 +109,7 @@ async def domain_of(database: Database, actor: Actor, store_id: UUID) -> str:
             actor.user_id,
         )
     if row is None:
-        raise DomainError(ErrorCode.NOT_FOUND, "There is no such store.", ("input", "storeId"))
+        raise _no_such_store()
     if row["custom_domain"] is None:
         raise DomainError(
             ErrorCode.INVALID_STATE,

@@ -116,6 +116,26 @@ exception when unique_violation then
 end;
 $$;
 
+-- Keeps where a store's new picture lies, or that it has none; returns where the one before lay. NOT_FOUND where the
+-- store is not that user's any more.
+create or replace function app.set_store_picture(owner_id uuid, wanted uuid, kind text, stored_path text) returns text
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    store public.stores;
+begin
+    select * into store from public.stores s where s.id = wanted and s.user_id = owner_id for update;
+    if not found then
+        perform app.refuse('NOT_FOUND', 'There is no such store.', '{"path": ["input", "storeId"]}');
+    end if;
+    update public.stores s
+    set logo_path = case kind when 'LOGO' then stored_path else s.logo_path end,
+        banner_path = case kind when 'BANNER' then stored_path else s.banner_path end,
+        updated_at = clock_timestamp()
+    where s.id = wanted;
+    return case kind when 'LOGO' then store.logo_path else store.banner_path end;
+end;
+$$;
+
 -- Notes whether a store's domain names it, as its name servers said; one that the store does not name any more is
 -- nobody's concern. Whoever proves a domain takes it from the store that had: the record is written by whoever has the
 -- domain now. One that is not proven is looked for every hour for a week, and one that was is missed for two days.
@@ -214,9 +234,11 @@ revoke execute on function
     app.required_seller_id(), app.enter_store(uuid, text), app.refuse_taken_name(text),
     app.create_store(jsonb, text), app.update_store(uuid, jsonb), app.note_store(uuid, text),
     app.save_creator_profile(jsonb), app.close_stores(uuid, integer), app.note_domain(uuid, text, boolean),
-    app.due_domains(integer)
+    app.due_domains(integer), app.set_store_picture(uuid, uuid, text, text)
 from public;
-grant execute on function app.note_domain(uuid, text, boolean), app.due_domains(integer) to service;
+grant execute on function
+    app.note_domain(uuid, text, boolean), app.due_domains(integer), app.set_store_picture(uuid, uuid, text, text)
+to service;
 grant execute on function
     app.create_store(jsonb, text), app.update_store(uuid, jsonb), app.save_creator_profile(jsonb)
 to authenticated;

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, Admin, AnyOf, Nobody, Owner, Public
 from db.core.base import Base, Json, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Delete, GoesWith
-from db.core.exporting import NotExported
+from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
 from db.core.merge_rules import KeepTheMembers, Move
 from db.core.quotas import Bound
@@ -99,7 +99,8 @@ class DomainStatus(State):
 class Store(Base):
     """A shop of a user's, with a page of its own at its slug.
 
-    `theme` and `layout` are the page's own, as its front end reads them. One that is not
+    `theme` and `layout` are the page's own, as its front end reads them; `logo_path` and
+    `banner_path` are copies of photos that its owner chose. One that is not
     `is_public` is its owner's alone, and so is everything in it. `connect_status` is how far its
     account at Stripe is, `paypal_status` that at PayPal. `affiliate_commission_percent` is what of
     a sale goes to who recommended it. A `custom_domain` is one store's once it is VERIFIED; its
@@ -180,12 +181,13 @@ class Store(Base):
     }
     access = Access(
         read=AnyOf(Public(only_if="is_public"), Owner(), Admin()),
-        hidden=("logo_path", "banner_path", "domain_due_at", "domain_misses"),
+        hidden=("domain_due_at", "domain_misses"),
         service=("SELECT",),
     )
     on_erase = Delete()
+    export = Export(files={"logo_path": "logo_path", "banner_path": "banner_path"})
     on_merge = Move()
-    quota = Bound(f"One user has at most {STORES_LIMIT}.")
+    quota = Bound(f"One user has at most {STORES_LIMIT}, each with two pictures at most.")
 
 
 class SellerAccount(Base):

@@ -92,6 +92,8 @@ _KNOWN_FILES = text("""
        or exists (select from contact_lists l where l.path = file)
        or exists (select from product_files f where f.path = file)
        or exists (select from product_pictures p where p.path = file)
+       or exists (select from stores s
+                  where s.user_id = owner.user_id and file in (s.logo_path, s.banner_path))
        or exists (select from profiles p
                   where p.user_id = owner.user_id and p.thumbnail_path = file)
        or exists (select from sync_conflicts c

@@ -12,6 +12,7 @@ import orjson
 
 from db.core.commands import FunctionCall
 from db.core.errors import DomainError, Problems, bad_input
+from db.core.texts import problems_of_prose
 from db.licences.keys import LicenceKeys, written_key
 from db.whitelists.operations import CREATE_SYSTEM, DELETE_SYSTEM, SYNC
 from db.whitelists.rules import (
@@ -101,8 +102,7 @@ def _problems(change: WhitelistChange, path: tuple[str, ...]) -> Iterator[Domain
         yield bad_input("robloxId must be a positive number in digits.", *path, "robloxId")
     if change.licence_key is not None and written_key(change.licence_key) is None:
         yield bad_input("licenceKey is no licence key.", *path, "licenceKey")
-    if change.ban_reason is not None and len(change.ban_reason) > REASON_CHARACTERS:
-        yield bad_input("banReason may have at most 500 characters.", *path, "banReason")
+    yield from problems_of_prose(change.ban_reason, REASON_CHARACTERS, *path, "banReason")
     if change.details is not None and not isinstance(change.details, dict):
         yield bad_input("details must be a JSON object.", *path, "details")
     elif len(orjson.dumps(change.details)) > METADATA_LIMIT_BYTES // 2:

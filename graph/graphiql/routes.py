@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from settings import Settings
@@ -51,8 +52,11 @@ PAGE_HEADERS = HEADERS | {"Cache-Control": "no-cache"}
 ICON_HEADERS = HEADERS | {"Cache-Control": "public, max-age=86400"}
 
 
-def routes(settings: Settings) -> list[BaseRoute]:
-    """`/graphiql` and its assets, or nothing where the deployment turned the playground off."""
+def routes(settings: Settings, seed: Callable[[], Awaitable[str | None]]) -> list[BaseRoute]:
+    """`/graphiql` and its assets, or nothing where the deployment turned the playground off.
+
+    `seed` tells which seed is loaded: the page's examples are of it.
+    """
     if not settings.graphiql:
         return []
     # Only files that were there at start are ever served, so no name can lead elsewhere.
@@ -70,6 +74,9 @@ def routes(settings: Settings) -> list[BaseRoute]:
         media_type = CONTENT_TYPES.get(path.suffix, "application/octet-stream")
         return FileResponse(path, media_type=media_type, headers=ASSET_HEADERS)
 
+    async def loaded(_request: Request) -> Response:
+        return JSONResponse({"seed": await seed()}, headers=PAGE_HEADERS)
+
     (icon,) = (name for name in assets if name.startswith("favicon"))
 
     async def favicon(_request: Request) -> Response:
@@ -80,5 +87,6 @@ def routes(settings: Settings) -> list[BaseRoute]:
         Route("/favicon.ico", favicon),
         Route("/graphiql", page),
         Route("/graphiql/", page),
+        Route("/graphiql/seed.json", loaded),
         Route("/graphiql/assets/{name}", asset),
     ]

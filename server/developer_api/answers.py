@@ -39,6 +39,12 @@ CODES = {
     "READ_ONLY": ("SERVICE_UNAVAILABLE", 503),
 }
 INTERNAL = ("INTERNAL_ERROR", 500)
+# What those say here: the operations speak of what this API does not have.
+MESSAGES = {
+    "OBFUSCATION_LIMIT": "The allowance of this period is used, and there are no credits: buy some "
+    "with `POST /v1/credits`, or wait until `period_resets` of `GET /v1/usage`.",
+    "PAYMENTS_UNAVAILABLE": "Nothing can be paid here yet; ask whoever runs this service.",
+}
 # Codes that this API alone has.
 OWN_CODES = (
     "MISSING_FIELD",
@@ -84,9 +90,13 @@ def refusal_of(error: DomainError) -> RestRefusal:
     return refusal(code, status, error.message, error.path, headers)
 
 
-def refusal_told(code: str, message: str, path: list[str] | None) -> RestRefusal:
-    """The same for an error that a payload told."""
+def refusal_told(
+    code: str, message: str, path: list[str] | None, name: str = "name"
+) -> RestRefusal:
+    """The same for an error that a payload told; `name` is what the field `name` is called here."""
     told, status = CODES.get(code, INTERNAL)
+    if path and path[-1] == "name":
+        path, message = [name], _AT_NAME.sub(name, message)
     return refusal(told, status, message, tuple(path or ()), {})
 
 
@@ -97,7 +107,7 @@ def refusal(
     named = FIELDS.get(path[-1], path[-1]) if path else None
     if named == "expiry_date" and code == "INVALID_REQUEST":
         code = "INVALID_EXPIRY"
-    return RestRefusal(code, status, _in_our_names(message), named, headers)
+    return RestRefusal(code, status, MESSAGES.get(code) or _in_our_names(message), named, headers)
 
 
 def _in_our_names(message: str) -> str:
@@ -119,10 +129,20 @@ FIELDS = {
     "key": "license_key",
     "ids": "whitelist_ids",
 }
-# Those that are no words of their own, in messages.
+# Those that are no words of their own, in messages, and what is called instead of a mutation.
 _NAMES = {ours: here for ours, here in FIELDS.items() if not ours.islower()} | {
-    "proofPhrase": "proof_phrase"
+    "proofPhrase": "proof_phrase",
+    "proveDeveloperProduct": "POST /v1/products/{id}/prove",
+    "createDeveloperProduct": "POST /v1/products",
+    "createDeveloperKey": "POST /v1/keys",
+    "revokeDeveloperKey": "DELETE /v1/keys/{id}",
+    "setWhitelistEntry": "POST /v1/whitelist",
+    "recordObfuscation": "POST /v1/obfuscations",
+    "createSubscription": "POST /v1/subscription",
+    "cancelSubscription": "DELETE /v1/subscription",
+    "createCheckout": "POST /v1/credits",
 }
+_AT_NAME = re.compile(r"\bname\b")
 _THEIR_NAMES = re.compile(rf"\b({'|'.join(_NAMES)})\b")
 
 

@@ -152,11 +152,17 @@ class DeveloperApi:
         asking.actor = self.services.tokens.verify(token)
 
     async def ask(
-        self, asking: DeveloperRequest, document: str, variables: Mapping[str, Any] | None = None
+        self,
+        asking: DeveloperRequest,
+        document: str,
+        variables: Mapping[str, Any] | None = None,
+        *,
+        name: str = "name",
     ) -> Any:
         """What a document answers to who asks; its refusals are raised.
 
-        Of a mutation, whose field is called `answer`, it is the payload.
+        Of a mutation, whose field is called `answer`, it is the payload. Its field `name` is called
+        `name` here, unless it is said how.
         """
         context = Context(
             asking.actor,
@@ -176,5 +182,5 @@ class DeveloperApi:
         data = answer["data"]
         payload = data.get("answer", data)
         for error in payload.get("errors", ()):
-            raise refusal_told(error["code"], error["message"], error["path"])
+            raise refusal_told(error["code"], error["message"], error["path"], name)
         return payload

@@ -13,11 +13,13 @@ from starlette.requests import ClientDisconnect, Request
 
 from graph.shared.json_input import InvalidJson, parse_json
 from server.developer_api.answers import RestRefusal
+from server.media_types import is_json
 
 BODY_LIMIT_BYTES = 65_536
 BODY_TIMEOUT_SECONDS = 10.0
 LARGEST_NUMBER = 2**63 - 1
 TEXT_CHARACTERS = 4_000
+_AS_JSON = "Send the body as application/json in UTF-8."
 # Before int(), which refuses very many digits by itself.
 _DIGITS = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
 
@@ -105,11 +107,17 @@ def query_of(request: Request) -> Fields:
     return Fields({name: value for name, value in request.query_params.items() if value}, True)
 
 
+def _unsupported(message: str) -> RestRefusal:
+    return RestRefusal("UNSUPPORTED_MEDIA_TYPE", 415, message, headers={"Connection": "close"})
+
+
 async def body_of(request: Request, *, needed: bool = True) -> Fields:
     """The fields of a body, which is a JSON object; none, where it need not be there."""
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        message = "The body is compressed; send it as it is."
-        raise RestRefusal("UNSUPPORTED_MEDIA_TYPE", 415, message, headers={"Connection": "close"})
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise _unsupported("The body is compressed; send it as it is.")
+    content_type = request.headers.get("content-type")
+    if content_type is not None and not is_json(content_type.encode("latin-1")):
+        raise _unsupported(_AS_JSON)
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
@@ -127,6 +135,8 @@ async def body_of(request: Request, *, needed: bool = True) -> Fields:
         ) from None
     if not body and not needed:
         return Fields({})
+    if body and content_type is None:
+        raise _unsupported(_AS_JSON)
     try:
         found = parse_json(bytes(body))
     except InvalidJson as error:

@@ -163,7 +163,9 @@ class Whitelists:
             "description": body.optional_text("description"),
         }
         try:
-            payload = await self._api.ask(asking, documents.CREATE_PRODUCT, variables)
+            payload = await self._api.ask(
+                asking, documents.CREATE_PRODUCT, variables, name="product_name"
+            )
         except RestRefusal as refusal:
             if refusal.code != "CONFLICT":
                 raise

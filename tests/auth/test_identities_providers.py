@@ -96,7 +96,9 @@ async def test_facebook_never_links_by_an_address(place: Place) -> None:
 
 
 @pytest.mark.parametrize("verified", [True, False, None, "true"])
-async def test_discord_says_whether_an_address_is_verified(place: Place, verified: object) -> None:
+async def test_requirement_4_2_discord_says_whether_an_address_is_verified(
+    place: Place, verified: object
+) -> None:
     address = an_address()
     person = {"id": str(secrets.randbelow(10**17)), "username": "ada", "global_name": "Ada",
               "email": address, "verified": verified}  # fmt: skip

@@ -104,7 +104,7 @@ async def test_everybody_does_the_same_work_while_there_are_imported_hashes(
     assert work == [1]
 
 
-async def test_a_sign_in_replaces_the_hash_and_then_nobody_pays_for_it(
+async def test_requirement_4_4_a_sign_in_replaces_the_hash_and_then_nobody_pays_for_it(
     services: AuthServices, owner: asyncpg.Connection, work: list[Any]
 ) -> None:
     email = an_email()

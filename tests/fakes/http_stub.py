@@ -52,6 +52,9 @@ def stub_server() -> Iterator[Stub]:
         def do_DELETE(self) -> None:
             self.do_POST()
 
+        def do_PUT(self) -> None:
+            self.do_POST()
+
         def answer(self, form: str) -> None:
             parts = urlsplit(self.path)
             given = dict(parse_qsl(parts.query)) | dict(parse_qsl(form))

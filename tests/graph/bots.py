@@ -15,6 +15,7 @@ from tallygraph_bot.commands import Commands
 from tallygraph_bot.gateway import Guild, Member
 from tallygraph_bot.journal import Journal
 from tallygraph_bot.service import Service
+from tallygraph_bot.shops import Shops
 
 from tests.fakes.discord_gateway import StubGateway
 
@@ -33,6 +34,7 @@ class RunningBot:
     gateway: StubGateway = field(default_factory=StubGateway)
     waited: list[float] = field(default_factory=list)
     sleep: Callable[[float], Awaitable[None]] | None = None
+    elsewhere: str = "http://127.0.0.1:9"
 
     def __post_init__(self) -> None:
         self.start()
@@ -42,13 +44,15 @@ class RunningBot:
         sleep = self.sleep or self._noted
         self.api = Tallygraph(self.url, self.key, sleep)
         self.journal = Journal(self.folder / "bot.sqlite3")
-        self.service = Service(self.api, self.journal, self.gateway, sleep)
+        self.shops = Shops(self.elsewhere, self.elsewhere, self.elsewhere, sleep)
+        self.service = Service(self.api, self.journal, self.gateway, self.shops, sleep)
         self.commands = Commands(self.service)
 
     async def _noted(self, seconds: float) -> None:
         self.waited.append(seconds)
 
     async def stop(self) -> None:
+        await self.shops.close()
         self.journal.close()
         await self.api.close()
 

@@ -359,6 +359,10 @@ PROVOKED: dict[str, dict[str, Any]] = {
         "PROVIDER_REFUSED": domain_that_says(0),
         "PROVIDER_FAILED": domain_that_says(2),
     },
+    "setStorePicture": {
+        "NOT_FOUND": f'{{storeId: "{_NO_STORE}", kind: LOGO, uploadId: "upload_{NO_ID}"}}'
+    },
+    "removeStorePicture": {"NOT_FOUND": f'{{storeId: "{_NO_STORE}", kind: BANNER}}'},
     "onboardSeller": _PAID_NOWHERE
     | {
         "NOT_FOUND": no_such_store,

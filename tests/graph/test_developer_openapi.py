@@ -16,6 +16,7 @@ from schemathesis import Case, GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from db.core.pool import Database
+from server.developer_api.answers import refusal_told
 from server.developer_api.asking import DeveloperApi
 from server.developer_api.routes import endpoints
 from settings import Settings
@@ -86,6 +87,39 @@ async def test_5_6_a_refusal_speaks_of_fields_as_they_are_sent(node: DeveloperNo
     packed = {"Content-Encoding": "gzip"}
     answer = await developer.rest("POST", "/v1/products", content=b"\x1f\x8b", headers=packed)
     assert (answer.status_code, answer.json()["error"]["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    unnamed = {"product_name": "a\nb", "roblox_group_id": 1}
+    answer = await developer.rest("POST", "/v1/products", json=unnamed)
+    error = answer.json()["error"]
+    assert (error["code"], error["details"]) == ("INVALID_REQUEST", {"field": "product_name"})
+    assert error["message"].startswith("product_name must be one line")
+
+
+@pytest.mark.parametrize(
+    "media", ["application/x-www-form-urlencoded", "text/plain", "application/json; charset=latin1"]
+)
+async def test_5_6_a_body_that_is_said_to_be_no_json_is_415(
+    node: DeveloperNode, media: str
+) -> None:
+    developer = await node.developer()
+    for path in ("/v1/products", "/v1/verify", "/v1/obfuscations"):
+        answer = await developer.rest("POST", path, content=b"{}", headers={"Content-Type": media})
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
+    # What needs no body needs no type.
+    assert (await developer.rest("POST", "/v1/obfuscations")).status_code < 400
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("Call `proveDeveloperProduct`.", "Call `POST /v1/products/{id}/prove`."),
+        ("robloxGroupId and productId", "roblox_group_id and product_id"),
+        ("Your name stays.", "Your name stays."),
+    ],
+)
+def test_5_6_a_message_speaks_the_names_of_rest(told: str, expected: str) -> None:
+    assert refusal_told("BAD_USER_INPUT", told, None).message == expected
+    assert "POST /v1/credits" in refusal_told("INSUFFICIENT_CREDITS", told, None).message
 
 
 SENT: list[str] = []

@@ -22,7 +22,7 @@ from tests.conftest import MakeUser
 from .bots import Member, RunningBot
 from .discord_town import CODE, CONFIGURE, SYNC, Town, discord_town, do, snowflake
 
-from tallygraph_bot.api import RETRIES, wait_seconds  # isort: skip
+from tallygraph_bot.api import POOL_CONNECTIONS, RETRIES, Tallygraph, wait_seconds  # isort: skip
 from tallygraph_bot.cache import TtlCache  # isort: skip
 from tallygraph_bot.commands import may_use  # isort: skip
 from tallygraph_bot.service import LATER  # isort: skip
@@ -94,6 +94,11 @@ async def test_6_3_a_server_is_linked_configured_and_redeemed_in(
     assert bot.gateway.has(guild, member.id, ROLE)
     second = person(guild)
     assert "already" in await bot.run("redeem", second, key="KEY-00001")
+    # Whoever leaves the server loses its roles, and comes back for them.
+    await bot.gateway.take_role(guild, member.id, ROLE)
+    assert await bot.run("update", member) == "Yours: Gold."
+    assert bot.gateway.has(guild, member.id, ROLE)
+    assert "Nothing is yours" in await bot.run("update", second)
     for _ in range(4):
         await bot.run("redeem", second, key="x")
     assert "too often" in await bot.run("redeem", second, key="KEY-00002")
@@ -209,6 +214,34 @@ async def test_6_5_an_answer_that_was_lost_is_asked_for_again(town: Town, bot: R
     assert bot.gateway.has(guild, second.id, ROLE)
     assert bot.gateway.told == []
     assert bot.journal.waiting() == {}
+
+
+async def test_6_2_connections_are_pooled_and_used_again() -> None:
+    opened: list[int] = []
+    body = b'{"data": {"done": true}}'
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(len(opened))
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                asked = (await reader.readuntil(b"\r\n\r\n")).lower()
+                length = re.search(rb"content-length: (\d+)", asked)
+                assert length is not None
+                await reader.readexactly(int(length[1]))
+                await asyncio.sleep(0.005)
+                writer.write(head % len(body) + body)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    api = Tallygraph(f"http://127.0.0.1:{port}", "tgk_x")
+    for _ in range(3):
+        answers = await asyncio.gather(*(api.ask("{ done }") for _ in range(40)))
+        assert answers == [{"done": True}] * 40
+    assert len(opened) == POOL_CONNECTIONS
+    await api.close()
+    server.close()
 
 
 def test_6_5_waits_double_from_one_second_to_thirty() -> None:

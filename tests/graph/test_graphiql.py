@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 import pytest_asyncio
-from graphql import parse, validate
+from graphql import GraphQLSchema, parse, validate
 from playwright.async_api import (
     Browser,
     Locator,
@@ -65,6 +66,31 @@ SURVEY_TITLES = (
     "Complete",
     "Watch",
 )
+# The same of what else is loaded.
+SEED_TITLES = {
+    "vectabase": (
+        "OpenStore",
+        "CreateProduct",
+        "Publish",
+        "StorePage",
+        "CreateLicences",
+        "Redeem",
+        "Verify",
+        "CreateDeveloperKey",
+        "Developer",
+        "WatchLicences",
+    ),
+    "voicefx": (
+        "Found",
+        "Standing",
+        "Design",
+        "PublishWorkflow",
+        "Call",
+        "WatchCall",
+        "Invite",
+        "WatchOrganization",
+    ),
+}
 SOURCE = Path(__file__).parents[2] / "graph" / "graphiql" / "source" / "src"
 # Marks that an editor puts on what it takes for wrong; it looks a moment after a change.
 MARKS = ".squiggly-error, .squiggly-warning"
@@ -312,6 +338,24 @@ async def test_every_tab_is_reached_and_nothing_overflows(page: Page, width: int
     assert (hidden == []) is (width > 420)
 
 
+async def show_tabs_of(page: Page, named: str | None) -> None:
+    """Opens the page at a server that says which seed it has loaded."""
+
+    async def answer(route: Route) -> None:
+        await route.fulfill(json={"seed": named})
+
+    await page.route("**/graphiql/seed.json", answer)
+    await page.set_viewport_size({"width": 1500, "height": 860})
+    await page.reload()
+
+
+async def take(page: Page, title: str) -> None:
+    """Goes to a tab, whose comment fits into its lines."""
+    await tab(page, title).click(timeout=30_000)
+    await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
+    assert await page.evaluate(WRAPPED_COMMENTS) == [], title
+
+
 async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
     async def answer(route: Route) -> None:
         if "{ surveys { id } }" in (route.request.post_data or ""):
@@ -319,21 +363,49 @@ async def test_a_server_with_a_survey_shows_its_tabs(page: Page) -> None:
         else:
             await route.continue_()
 
+    # It was seeded before servers kept by which seed.
     await page.route("**/graphql", answer)
-    await page.set_viewport_size({"width": 1500, "height": 860})
-    await page.reload()
-    for title in SURVEY_TITLES:
-        await tab(page, title).click(timeout=30_000)
-        await expect(page.locator(".graphiql-query-editor")).to_contain_text(f" {title}")
-        await page.wait_for_timeout(MARKS_MILLISECONDS)
-        assert await page.locator(MARKS).count() == 0, title
-        assert await page.evaluate(WRAPPED_COMMENTS) == [], title
+    await show_tabs_of(page, None)
+    await take_unmarked(page, SURVEY_TITLES)
     assert await tab(page, "Viewer").count() == 0
 
 
-@pytest.mark.parametrize(("file", "count"), [("examples.ts", 9), ("attuned.ts", 10)])
+async def take_unmarked(page: Page, titles: Sequence[str]) -> None:
+    """Goes to each tab; its editors find nothing wrong with it."""
+    for title in titles:
+        await take(page, title)
+        await page.wait_for_timeout(MARKS_MILLISECONDS)
+        assert await page.locator(MARKS).count() == 0, title
+
+
+@pytest.mark.parametrize("seed", SEED_TITLES)
+async def test_a_server_shows_the_tabs_of_what_it_has_loaded(page: Page, seed: str) -> None:
+    await show_tabs_of(page, seed)
+    for title in SEED_TITLES[seed]:
+        await expect(tab(page, title)).to_be_visible(timeout=30_000)
+    await take(page, SEED_TITLES[seed][-1])
+    assert await tab(page, "Viewer").count() == 0
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("seed", SEED_TITLES)
+async def test_no_tab_of_what_is_loaded_is_marked(page: Page, seed: str) -> None:
+    await show_tabs_of(page, seed)
+    await take_unmarked(page, SEED_TITLES[seed])
+
+
+@cache
+def built_schema() -> GraphQLSchema:
+    """The schema, made once."""
+    return build_schema()._schema
+
+
+@pytest.mark.parametrize(
+    ("file", "count"),
+    [("examples.ts", 9), ("attuned.ts", 10), ("vectabase.ts", 10), ("voicefx.ts", 8)],
+)
 def test_every_example_is_a_valid_operation(file: str, count: int) -> None:
-    schema = build_schema()._schema
+    schema = built_schema()
     operations = re.findall(r"query: `(.*?)`", (SOURCE / file).read_text(), re.DOTALL)
     assert [validate(schema, parse(one)) for one in operations] == [[]] * count
 
@@ -357,6 +429,12 @@ async def in_sight(element: Locator, width: int) -> bool:
     return box is not None and box["x"] >= 0 and box["x"] + box["width"] <= width
 
 
+async def test_the_page_learns_what_is_loaded_and_keeps_no_copy() -> None:
+    answer = await get("/graphiql/seed.json")
+    assert (answer.json(), answer.headers["cache-control"]) == ({"seed": "vectabase"}, "no-cache")
+    assert (await get("/graphiql/seed.json", Settings(graphiql=False))).status_code == 404
+
+
 async def test_icons_answer() -> None:
     for path in ("/favicon.ico", linked_icon()):
         answer = await get(path)
@@ -372,7 +450,10 @@ def linked_icon() -> str:
 
 
 async def get(path: str, settings: Settings | None = None) -> httpx.Response:
-    app = Starlette(routes=routes(settings or Settings()))
+    async def seed() -> str | None:
+        return "vectabase"
+
+    app = Starlette(routes=routes(settings or Settings(), seed))
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://test"
     ) as client:

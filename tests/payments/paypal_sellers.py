@@ -89,6 +89,12 @@ class Shop:
 
     async def buy(self, buyer: Actor, product_id: str) -> tuple[UUID, str]:
         """An order whose buyer agreed, and its name at PayPal."""
+        order_id, name = await self.order(buyer, product_id)
+        await self.tell(self.paypal.approve(name))
+        return order_id, name
+
+    async def order(self, buyer: Actor, product_id: str) -> tuple[UUID, str]:
+        """An order that waits for its buyer, and its name at PayPal."""
         bought = await self.checkouts.create(
             buyer,
             product_id=product_id,
@@ -97,6 +103,4 @@ class Shop:
             cancel_url=None,
             idempotency_key=str(uuid4()),
         )
-        name = next(reversed(self.paypal.orders))
-        await self.tell(self.paypal.approve(name))
-        return bought.order_id, name
+        return bought.order_id, next(reversed(self.paypal.orders))

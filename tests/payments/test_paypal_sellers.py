@@ -163,6 +163,29 @@ async def test_a_sale_is_captured_and_refunded_in_the_sellers_name(
     assert await shop.owner.fetchval(status, order_id) == "PARTIALLY_REFUNDED"
 
 
+async def test_5_3_an_order_that_would_pay_somebody_else_is_not_captured(
+    shop: Shop, make_user: MakeUser
+) -> None:
+    seller, merchant = await make_user(), uuid4().hex
+    store_id, product_id = await shop.open(seller)
+    await shop.tell(shop.paypal.agree(await shop.onboard(seller, store_id), merchant))
+    for payee in ({"merchant_id": uuid4().hex}, {"merchant_id": fake.PARTNER_ID}, None):
+        order_id, name = await shop.order(await make_user(), product_id)
+        (unit,) = shop.paypal.orders[name]["purchase_units"]
+        unit |= {"payee": payee} if payee else {}
+        if payee is None:
+            del unit["payee"]
+        await shop.tell(shop.paypal.approve(name))
+        assert asked_at(shop, "/capture") == []
+        status = "select status from orders where id = $1"
+        assert await shop.owner.fetchval(status, order_id) == "PENDING"
+    # A seller whose account is gone is not paid either.
+    order_id, name = await shop.order(await make_user(), product_id)
+    await shop.owner.execute("delete from seller_accounts where store_id = $1", store_id)
+    await shop.tell(shop.paypal.approve(name))
+    assert asked_at(shop, "/capture") == []
+
+
 async def test_without_a_partner_id_nobody_is_onboarded(
     database: Database, owner: asyncpg.Connection, settings: Settings, make_user: MakeUser
 ) -> None:

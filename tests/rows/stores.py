@@ -20,6 +20,7 @@ ROWS: dict[str, Maker] = {
         "name": "Store",
         "is_public": user == FIRST.user_id,
         "theme": '{"colour": "blue"}',
+        "logo_path": f"store_pictures/{user}/{key}.png",
     },
     "public.seller_accounts": lambda user, key: {
         "id": key,

@@ -15,6 +15,42 @@ from .service import Service
 
 ATTEMPTS, ATTEMPTS_SECONDS = 5, 300.0
 FOR_ALL = frozenset({"redeem", "update"})
+# Each command, what it does, and what it takes beside that.
+COMMANDS: dict[str, tuple[str, dict[str, bool]]] = {
+    "redeem": ("Redeem a key", {"key": True, "product": False, "roblox": False}),
+    "update": ("Get the roles that are yours", {}),
+    "link-account": ("Link this server to an account", {"code": True}),
+    "admin-product-add": (
+        "Add a product",
+        {
+            "name": True,
+            "roleId": False,
+            "robloxGroupId": False,
+            "robloxKey": False,
+            "payhipKey": False,
+        },
+    ),
+    "admin-product-edit": (
+        "Change a product",
+        {
+            "product": True,
+            "name": False,
+            "roleId": False,
+            "redemptionMessage": False,
+            "robloxGroupId": False,
+            "robloxKey": False,
+            "payhipKey": False,
+        },
+    ),
+    "admin-product-list": ("List the products", {}),
+    "admin-product-remove": ("Remove a product and all who have it", {"product": True}),
+    "admin-whitelist-add": (
+        "Give somebody a product",
+        {"user_id": True, "product": False, "roblox": False},
+    ),
+    "admin-whitelist-list": ("List who has a product", {"product": False, "after": False}),
+    "admin-whitelist-remove": ("Take a product from somebody", {"user_id": True, "product": False}),
+}
 AWAY = "I cannot reach the shop now. Try again in a minute."
 NOT_ALLOWED = "You may not use this command here."
 UNLINKED = "This server is not linked yet. An administrator runs /link-account first."
@@ -64,16 +100,15 @@ class Commands:
         return "This server is linked."
 
     async def _redeem(
-        self, member: Member, guild: Any, key: str, product: str = "", roblox_id: str | None = None
+        self, member: Member, guild: Any, key: str, product: str = "", roblox: str | None = None
     ) -> str:
         if not self._may_try(member.id):
             return "You have tried too often. Try again in five minutes."
         found = _product(guild, product)
-        return await self._service.redeem(member, found, key, roblox_id)
+        return await self._service.redeem(member, found, key, roblox)
 
     async def _update(self, member: Member, guild: Any) -> str:  # noqa: ARG002
-        await self._service.sync(member.guild_id)
-        return "Done."
+        return await self._service.restore(member)
 
     async def _admin_product_add(self, member: Member, guild: Any, name: str, **given: Any) -> str:  # noqa: ARG002
         return await self._save(guild, {"name": name, **given})
@@ -103,10 +138,15 @@ class Commands:
         return "Removed."
 
     async def _admin_whitelist_add(
-        self, member: Member, guild: Any, user_id: str, product: str = ""
+        self,
+        member: Member,
+        guild: Any,
+        user_id: str,
+        product: str = "",
+        roblox: str | None = None,
     ) -> str:
         found = _product(guild, product)
-        return await self._service.put(member.guild_id, found, user_id, "ACTIVE")
+        return await self._service.put(member.guild_id, found, user_id, "ACTIVE", roblox)
 
     async def _admin_whitelist_remove(
         self, member: Member, guild: Any, user_id: str, product: str = ""
@@ -149,5 +189,6 @@ def _product(guild: Any, name: str) -> Any:
     if not name and len(products) == 1:
         found = products
     if not found:
-        raise Refused("NOT_FOUND", "Which product? There is no such one here.")
+        names = ", ".join(one["name"] for one in products) or "there is none yet"
+        raise Refused("NOT_FOUND", f"Which product? Name one of this server's: {names}.")
     return found[0]

@@ -13,40 +13,22 @@ import discord
 from discord import app_commands
 
 from .api import Tallygraph
-from .commands import Commands
+from .commands import COMMANDS, Commands
 from .documents import STREAMS
 from .gateway import Guild, Member
 from .journal import Journal
 from .service import Service
+from .shops import Shops
 
 SYNC_SECONDS = 60.0
-# Each command, what it does, and what it takes beside that.
-COMMANDS: dict[str, tuple[str, dict[str, bool]]] = {
-    "redeem": ("Redeem a key", {"key": True, "product": False, "roblox_id": False}),
-    "update": ("Get the roles that are yours", {}),
-    "link-account": ("Link this server to an account", {"code": True}),
-    "admin-product-add": (
-        "Add a product",
-        {"name": True, "roleId": False, "robloxGroupId": False, "payhipKey": False},
-    ),
-    "admin-product-edit": (
-        "Change a product",
-        {"product": True, "name": False, "roleId": False, "redemptionMessage": False},
-    ),
-    "admin-product-list": ("List the products", {}),
-    "admin-product-remove": ("Remove a product and all who have it", {"product": True}),
-    "admin-whitelist-add": ("Give somebody a product", {"user_id": True, "product": False}),
-    "admin-whitelist-list": ("List who has a product", {"product": False, "after": False}),
-    "admin-whitelist-remove": ("Take a product from somebody", {"user_id": True, "product": False}),
-}
 
 
 class DiscordGateway(discord.Client):
     """The bot's connection to Discord."""
 
-    def __init__(self, api: Tallygraph, journal: Journal) -> None:
+    def __init__(self, api: Tallygraph, journal: Journal, shops: Shops) -> None:
         super().__init__(intents=discord.Intents(guilds=True, members=True))
-        self._service = Service(api, journal, self)
+        self._service = Service(api, journal, self, shops)
         self._commands = Commands(self._service)
         self._tree = app_commands.CommandTree(self)
         self._beside: list[asyncio.Task[None]] = []
@@ -122,7 +104,7 @@ def _member(interaction: discord.Interaction) -> Member:
 
 
 def main() -> None:
-    """Runs the bot, by TALLYGRAPH_URL, TALLYGRAPH_KEY, DISCORD_TOKEN and JOURNAL."""
+    """Runs the bot, by TALLYGRAPH_URL, TALLYGRAPH_KEY, DISCORD_TOKEN, JOURNAL, and the shops'."""
     api = Tallygraph(os.environ["TALLYGRAPH_URL"], os.environ["TALLYGRAPH_KEY"])
     journal = Journal(Path(os.environ.get("JOURNAL", "bot.sqlite3")))
-    DiscordGateway(api, journal).run(os.environ["DISCORD_TOKEN"])
+    DiscordGateway(api, journal, Shops.of_environment()).run(os.environ["DISCORD_TOKEN"])

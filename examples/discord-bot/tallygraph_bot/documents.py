@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 _ERRORS = "errors { code message path }"
-_PRODUCT = "id serverId name roleId redemptionMessage robloxGroupId licensedProductId"
+_PRODUCT = (
+    "id serverId name roleId redemptionMessage robloxGroupId licensedProductId payhipKey robloxKey"
+)
 _PERMISSION = "id commandName allowedRoleIds requireAdmin enabled"
 
 GUILD = f"""query($guild: String!) {{ guild(guildId: $guild) {{ id claimedAt
   products(first: 100) {{ nodes {{ {_PRODUCT} }} }}
   permissions(first: 100) {{ nodes {{ {_PERMISSION} }} }} }} }}"""
 PRODUCT = f"""query($id: ID!) {{ node(id: $id) {{ ... on BotProduct {{ {_PRODUCT} }} }} }}"""
+# What somebody has of a server's products.
+HELD = """query($guild: String!, $who: String!) { guild(guildId: $guild) {
+  products(first: 100) { nodes { name roleId
+    whitelist(first: 1, where: {discordId: {eq: $who}}) { nodes { status } } } } } }"""
 SERVER = "query($id: ID!) { discordServer(id: $id) { guildId } }"
 LIST = """query($id: ID!, $after: Cursor) { node(id: $id) { ... on BotProduct {
   whitelist(first: 10, after: $after) { nodes { discordId discordUsername status }

@@ -1,4 +1,4 @@
-"""What the bot must not forget when it stops: redemptions under way, and how far it has read."""
+"""What the bot must not forget when it stops: what is under way and owed, how far it has read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ _TABLES = """
 create table if not exists waiting (
     id integer primary key, guild_id text not null, change text not null
 );
+create table if not exists owed (id integer primary key, change text not null);
 create table if not exists cursors (name text primary key, cursor text not null);
 """
 
@@ -26,6 +27,7 @@ class Change:
     key: str | None = None
     discordUsername: str | None = None  # noqa: N815
     robloxId: str | None = None  # noqa: N815
+    robloxUsername: str | None = None  # noqa: N815
 
 
 class Journal:
@@ -63,6 +65,19 @@ class Journal:
         for number, guild_id, change in rows:
             found.setdefault(guild_id, {})[number] = Change(**json.loads(change))
         return found
+
+    def owe(self, change: Change) -> None:
+        """Keeps a change that others are to hear of, until it is `paid`."""
+        self._file.execute("insert into owed (change) values (?)", (json.dumps(asdict(change)),))
+
+    def owed(self) -> dict[int, Change]:
+        """What others are to hear of, in order."""
+        rows = self._file.execute("select id, change from owed order by id")
+        return {number: Change(**json.loads(change)) for number, change in rows}
+
+    def paid(self, number: int) -> None:
+        """Forgets what others have heard of."""
+        self._file.execute("delete from owed where id = ?", (number,))
 
     def cursor(self, name: str) -> str | None:
         """How far something was read."""

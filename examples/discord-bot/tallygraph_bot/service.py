@@ -13,9 +13,10 @@ import httpx
 
 from .api import Away, Refused, Sleep, Tallygraph, wait_seconds
 from .cache import TtlCache
-from .documents import GUILD, LEAVE, PRODUCT, REDEEM, REGISTER, SERVER, STREAMS, SYNC
+from .documents import GUILD, HELD, LEAVE, PRODUCT, REDEEM, REGISTER, SERVER, STREAMS, SYNC
 from .gateway import Gateway, Guild, Member
 from .journal import Change, Journal
+from .shops import Shops, is_owed
 
 AT_ONCE = 100
 LATER = (
@@ -39,12 +40,18 @@ class Service:
     """What commands do, and what goes on beside them."""
 
     def __init__(
-        self, api: Tallygraph, journal: Journal, gateway: Gateway, sleep: Sleep = asyncio.sleep
+        self,
+        api: Tallygraph,
+        journal: Journal,
+        gateway: Gateway,
+        shops: Shops,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.api, self.journal, self._gateway, self._sleep = api, journal, gateway, sleep
+        self._shops = shops
         self._guilds: TtlCache[Any] = TtlCache()
         # One at a time, so that no change is sent by two.
-        self._sending = asyncio.Lock()
+        self._sending, self._paying = asyncio.Lock(), asyncio.Lock()
 
     async def guild(self, guild_id: str) -> Any:
         """A server with its products and permissions, read lately."""
@@ -79,12 +86,16 @@ class Service:
         """Reads servers anew."""
         self._guilds.forget()
 
-    async def redeem(self, member: Member, product: Any, key: str, roblox_id: str | None) -> str:
-        """Redeems a key; what is to be said of it.
+    async def redeem(self, member: Member, product: Any, key: str, roblox: str | None) -> str:
+        """Redeems a key, for somebody's name or number at Roblox; what is to be said of it.
 
-        It is in the journal before it is sent, and leaves it once the server has it or refused it.
+        Whoever sold it is asked first. Then it is in the journal before it is sent, and leaves it
+        once the server has it or refused it. The shop and the group hear of it last, so that of two
+        who use a key at once one is let in.
         """
-        change = Change(product["id"], member.id, now(), "ACTIVE", key, member.name, roblox_id)
+        user = await self._shops.check(product, key, roblox)
+        named = (user.id, user.name) if user else (None, None)
+        change = Change(product["id"], member.id, now(), "ACTIVE", key, member.name, *named)
         number = self.journal.write(member.guild_id, change)
         try:
             await self.api.do(
@@ -93,27 +104,73 @@ class Service:
                 key=key,
                 discordId=member.id,
                 discordUsername=member.name,
-                robloxId=roblox_id,
+                robloxId=change.robloxId,
+                robloxUsername=change.robloxUsername,
             )
         except Away:
             return LATER
         except Refused as refusal:
             self.journal.done(number)
             return refusal.message
+        self._owe(product, change)
         self.journal.done(number)
         await self._apply(member.guild_id, product, member.id, "ACTIVE")
+        await self.pay()
         return product["redemptionMessage"] or f"{product['name']} is yours."
 
-    async def put(self, guild_id: str, product: Any, discord_id: str, status: str) -> str:
+    async def restore(self, member: Member) -> str:
+        """Gives somebody the roles that are theirs: who left the server had lost them."""
+        await self.sync(member.guild_id)
+        asked = await self.api.ask(HELD, guild=member.guild_id, who=member.id)
+        names = []
+        for product in asked["guild"]["products"]["nodes"]:
+            for one in product["whitelist"]["nodes"]:
+                await self._apply(member.guild_id, product, member.id, one["status"])
+                names += [product["name"]] if one["status"] == "ACTIVE" else []
+        return (
+            f"Yours: {', '.join(names)}." if names else "Nothing is yours here yet: /redeem a key."
+        )
+
+    async def put(
+        self,
+        guild_id: str,
+        product: Any,
+        discord_id: str,
+        status: str,
+        roblox: str | None = None,
+    ) -> str:
         """Puts somebody on a product's whitelist or takes them off; what is to be said of it."""
-        self.journal.write(guild_id, Change(product["id"], discord_id, now(), status))
+        named: tuple[str | None, str | None] = (None, None)
+        if roblox is not None and (user := await self._shops.check(product, None, roblox)):
+            named = (user.id, user.name)
+        change = Change(product["id"], discord_id, now(), status, None, None, *named)
+        self.journal.write(guild_id, change)
         await self.sync(guild_id)
+        await self.pay()
         return "Done." if guild_id not in self.journal.waiting() else LATER
 
     async def sync_all(self) -> None:
-        """Sends whatever waits, of all servers."""
+        """Sends whatever waits, of all servers, and what is owed to others."""
         for guild_id in list(self.journal.waiting()):
             await self.sync(guild_id)
+        await self.pay()
+
+    def _owe(self, product: Any, change: Change) -> None:
+        if change.status == "ACTIVE" and is_owed(product, change):
+            self.journal.owe(change)
+
+    async def pay(self) -> None:
+        """Tells shops and groups what they are to hear of; whoever is away hears of it later."""
+        async with self._paying:
+            for number, change in self.journal.owed().items():
+                with contextlib.suppress(Away):
+                    try:
+                        product = await self._product(change.productId)
+                        if product is not None:
+                            await self._shops.settle(product, change)
+                    except Refused as refusal:
+                        await self._gateway.tell(change.discordId, refusal.message)
+                    self.journal.paid(number)
 
     async def sync(self, guild_id: str) -> None:
         """Sends what waits of a server, and hears what its owner changed, if it can be reached."""
@@ -147,6 +204,7 @@ class Service:
         if outcome in GIVEN:
             product = await self._product(change.productId)
             if product is not None:
+                self._owe(product, change)
                 await self._apply(guild_id, product, change.discordId, change.status)
         elif outcome in WORDS:
             await self._gateway.tell(change.discordId, WORDS[outcome])

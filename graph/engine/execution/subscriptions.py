@@ -13,9 +13,7 @@ from graphql import (
     FieldNode,
     GraphQLError,
     GraphQLSchema,
-    NameNode,
     OperationType,
-    SelectionSetNode,
     VariableNode,
     get_named_type,
 )
@@ -23,7 +21,7 @@ from sqlalchemy import FromClause, cast, null, true
 
 from db.core.access import is_public
 from db.core.actor import Actor
-from db.core.errors import DomainError, ErrorCode, not_found
+from db.core.errors import DomainError, ErrorCode
 from db.core.outages import unavailable
 from db.core.statement_functions import SEEN_OF_EVENTS
 from graph.engine import specs
@@ -33,6 +31,13 @@ from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.event_access import EventAccess, GroupKey, MembersUnknown
 from graph.engine.planning.arguments import argument_values
 from graph.engine.planning.json_parts import TEXT, Json, build_object
+from graph.engine.planning.named_rows import (
+    NAMED,
+    NOTHING_BUT_THE_ROW,
+    only,
+    parent_row,
+    require_named,
+)
 from graph.engine.planning.parameters import Parameters, Request
 from graph.engine.planning.planner import Planner
 from graph.engine.planning.planning import Planning
@@ -67,17 +72,9 @@ class Item:
     cursor: str | None = None
 
 
-def _only(field: str) -> FieldNode:
-    """A selection of one field of the row."""
-    chosen = FieldNode(name=NameNode(value=field))
-    return FieldNode(
-        name=NameNode(value="row"), selection_set=SelectionSetNode(selections=(chosen,))
-    )
-
-
-_NOTHING_BUT_THE_ROW, _STATUS_OF_THE_ROW = _only("__typename"), _only("status")
 # Where the status of a row that grows stands beside what was asked for.
 _STATE = "1"
+_STATUS_OF_THE_ROW = only("status")
 
 
 class LiveEngine(Protocol):
@@ -163,9 +160,10 @@ class SubscriptionPlan:
             if nodes[0].name.value == self.spec.field
         ]
         if not rows and self.spec.entity_argument is not None and self.spec.within is None:
-            # Who asks for the cursor alone still learns that there is no such row. No response key
-            # begins with a digit.
-            rows.append(("0", make(planner, "0", [_NOTHING_BUT_THE_ROW])))
+            # Who asks for the cursor alone still learns that there is no such row.
+            rows.append((NAMED, make(planner, NAMED, [NOTHING_BUT_THE_ROW])))
+        if beside and self.spec.within is not None:
+            rows.append((NAMED, parent_row(planner, self._planning.schema, self.spec)))
         if growth is not None:
             rows.append((_STATE, make(planner, _STATE, [_STATUS_OF_THE_ROW])))
         # Response keys may be anything, so the rows stand in an object of their own.
@@ -368,10 +366,7 @@ class Subscriber:
         )
         async with subscription as events:
             now = await self._read(plan.now, Request(variables, None, {(plan.spec.field,): entity}))
-            is_one = plan.spec.entity_argument is not None and plan.spec.within is None
-            if is_one and None in now["rows"].values():
-                assert plan.spec.entity_argument is not None
-                raise not_found(plan.spec.field, (plan.spec.entity_argument,))
+            require_named(plan.spec, now["rows"])
             if after is None:
                 cursor = events.skip_seen(now["snapshot"])
                 first = plan.response(now["rows"], cursor, grown=now.get("growth") or "")

@@ -24,7 +24,7 @@ class Planning:
     def __init__(
         self, schema: GraphQLSchema, operation: Operation, variables: Variables, *, signed_in: bool
     ) -> None:
-        self._schema = schema
+        self.schema = schema
         self._signed_in = signed_in
         # Fields already known to fail for these variables; they are planned as null.
         self.faults: dict[Path, FieldFault] = {}
@@ -43,12 +43,12 @@ class Planning:
     @cached_property
     def selections(self) -> Selections:
         """The fields of the operation."""
-        return Selections(self._schema, self._syntax.fragments, self.variables.coerced)
+        return Selections(self.schema, self._syntax.fragments, self.variables.coerced)
 
     @cached_property
     def renderer(self) -> Renderer:
         """How computed values are written."""
-        return Renderer(self._schema, self.selections)
+        return Renderer(self.schema, self.selections)
 
     def planner(
         self, parameters: Parameters, collected: dict[Path, FieldFault] | None = None
@@ -72,6 +72,6 @@ class Planning:
 
     def root(self) -> tuple[GraphQLObjectType, dict[str, list[FieldNode]]]:
         """The root type and the fields selected on it."""
-        root = self._schema.get_root_type(self.operation.kind)
+        root = self.schema.get_root_type(self.operation.kind)
         assert root is not None
         return root, self.selections.collect(root, [self._syntax.node.selection_set])

@@ -22,6 +22,7 @@ from db.files.storage import (
     VARIANT_WIDTHS_PIXELS,
     archive_path,
     generation_path,
+    store_picture_path,
     variant_path,
 )
 from graph.uploads import ImageWidth
@@ -54,6 +55,15 @@ async def test_a_result_is_sent_so_that_a_browser_only_shows_it(file_server: Fil
     kind, age, _ = headers["cache-control"].split(", ")
     assert kind == "private"
     assert 590 <= int(age.removeprefix("max-age=")) <= 900
+
+
+async def test_a_picture_of_a_store_may_be_kept_by_proxies(file_server: FileServer) -> None:
+    path = store_picture_path(file_server.user_id, file_server.upload_id, "image/png")
+    await file_server.storage.put(path, b"logo")
+    link = file_server.links.sign_url("GET", path, time.time() + 600, "image/png")
+    response = await file_server.client.get(link)
+    assert (response.status_code, response.content) == (200, b"logo")
+    assert response.headers["cache-control"].split(", ")[::2] == ["public", "immutable"]
 
 
 async def test_an_archive_is_downloaded_and_kept_by_no_cache(file_server: FileServer) -> None:

@@ -44,6 +44,10 @@ async def add_store_rows(owner: asyncpg.Connection, user: Actor) -> None:
             custom_domain=f"shop-{known(user, 'store', n)}.example.com" if n else None,
             custom_domain_status="VERIFIED" if n else None,
             custom_domain_verified_at=TIMESTAMPS[1] if n else None,
+            logo_path=f"store_pictures/{user.user_id}/{known(user, 'logo', n)}.png" if n else None,
+            banner_path=None
+            if n
+            else f"store_pictures/{user.user_id}/{known(user, 'banner', n)}.jpg",
             is_public=n == 0,
             connect_status=("COMPLETE", "NOT_CONNECTED")[n],
             paypal_status=("INCOMPLETE", "NOT_CONNECTED")[n],

@@ -1,5 +1,7 @@
-// The tabs a new visitor finds, in the order of the tour: of photos, or where there is a survey Attuned's.
+// The tabs a new visitor finds, in the order of the tour: of photos, or of what the server has loaded.
 import { attunedExamples } from "./attuned";
+import { vectabaseExamples } from "./vectabase";
+import { voicefxExamples } from "./voicefx";
 
 // Different at each visit, so that the tour can be taken again on the same server.
 const random = Array.from(crypto.getRandomValues(new Uint8Array(3)), (byte) =>
@@ -243,7 +245,17 @@ subscription WatchNotifications {
   },
 ];
 
-/** The tabs of a server, by what it is for. */
-export function examplesOf(hasSurveys: boolean) {
-  return hasSurveys ? [photoExamples[0], ...attunedExamples(random)] : photoExamples;
+const FIRST = photoExamples[0];
+const OTHERS: Record<string, (random: string) => { query: string; variables?: string }[]> = {
+  attuned: attunedExamples,
+  vectabase: vectabaseExamples,
+  voicefx: voicefxExamples,
+};
+
+/** The tabs of a server, by the seed that it has loaded, and whether they are the tour of photos. */
+export function examplesOf(seed: string | null) {
+  const others = seed === null ? undefined : OTHERS[seed];
+  return others
+    ? { examples: [FIRST, ...others(random)], areOfPhotos: false }
+    : { examples: photoExamples, areOfPhotos: true };
 }

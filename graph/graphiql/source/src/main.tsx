@@ -12,10 +12,9 @@ import { examplesOf } from "./examples";
 import { guide } from "./guide";
 import { isNarrow } from "./layout";
 import { storage } from "./storage";
-import { fetcher, hasSurveys } from "./transport";
+import { fetcher, loadedSeed } from "./transport";
 
-const isAttuned = await hasSurveys();
-const examples = examplesOf(isAttuned);
+const { examples, areOfPhotos } = examplesOf(await loadedSeed());
 const plugins = [guide, HISTORY_PLUGIN];
 
 // The variables' editor takes a scalar it does not know for a word or a figure.
@@ -36,7 +35,7 @@ createRoot(document.getElementById("root")!).render(
     defaultEditorToolsVisibility="variables"
     plugins={plugins}
     // The guide is about photos.
-    visiblePlugin={isNarrow() || isAttuned ? undefined : guide}
+    visiblePlugin={isNarrow() || !areOfPhotos ? undefined : guide}
     customScalarSchemas={customScalarSchemas}
   >
     <GraphiQL.Logo>{null}</GraphiQL.Logo>

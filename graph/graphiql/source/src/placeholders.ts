@@ -1,14 +1,26 @@
 // Ids that earlier responses brought, written into the examples' variables where they are needed.
+type Payload = Record<string, any>;
+
+const idOf = (name: string) => (payload: Payload) => payload[name]?.id;
+
+// What stands in the examples, and where a payload has what goes there.
 const PLACEHOLDERS = {
-  upload: "<upload id>",
-  generation: "<generation id>",
-  surveyRun: "<survey run id>",
-  playSession: "<play session id>",
+  upload: { text: "<upload id>", of: idOf("upload") },
+  generation: { text: "<generation id>", of: idOf("generation") },
+  surveyRun: { text: "<survey run id>", of: idOf("surveyRun") },
+  playSession: { text: "<play session id>", of: idOf("playSession") },
+  store: { text: "<store id>", of: idOf("store") },
+  product: { text: "<product id>", of: idOf("product") },
+  licenceKey: { text: "<licence key>", of: (payload: Payload) => payload.licences?.[0]?.key },
+  organization: { text: "<organization id>", of: idOf("organization") },
+  workflow: { text: "<workflow id>", of: idOf("workflow") },
+  run: { text: "<run id>", of: idOf("run") },
 };
 
 type Name = keyof typeof PLACEHOLDERS;
 
-const seen: Record<Name, string[]> = { upload: [], generation: [], surveyRun: [], playSession: [] };
+const NAMES = Object.keys(PLACEHOLDERS) as Name[];
+const seen = Object.fromEntries(NAMES.map((name) => [name, []])) as unknown as Record<Name, string[]>;
 // Of the newest play session, which the next move of it names.
 let version: number | undefined;
 const listeners: Partial<Record<Name, (id: string) => void>> = {};
@@ -18,13 +30,14 @@ export function whenSeen(name: Name, listener: (id: string) => void): void {
   listeners[name] = listener;
 }
 
-export function noteIdentifiers(data: Record<string, any> | null | undefined): void {
+export function noteIdentifiers(data: Payload | null | undefined): void {
   for (const payload of Object.values(data ?? {})) {
-    for (const name of Object.keys(seen) as Name[]) {
-      const id = payload?.[name]?.id;
+    if (payload === null || typeof payload !== "object") continue;
+    for (const name of NAMES) {
+      const id = PLACEHOLDERS[name].of(payload);
       if (typeof id !== "string") continue;
       seen[name].push(id);
-      if (name === "playSession") version = payload[name].version ?? version;
+      if (name === "playSession") version = payload.playSession.version ?? version;
       listeners[name]?.(id);
     }
   }
@@ -42,10 +55,10 @@ export function fillPlaceholders(text: string): string {
 }
 
 function fillIdentifiers(text: string): string {
-  return (Object.keys(seen) as Name[]).reduce((filled, name) => {
+  return NAMES.reduce((filled, name) => {
     const latest = seen[name].at(-1);
     if (!latest) return filled;
-    const known = [PLACEHOLDERS[name], ...seen[name]];
+    const known = [PLACEHOLDERS[name].text, ...seen[name]];
     return known.reduce((result, old) => result.replaceAll(`"${old}"`, `"${latest}"`), filled);
   }, text);
 }

@@ -61,11 +61,20 @@ async function post(parameters: FetcherParams, headers: Headers): Promise<Execut
   }
 }
 
-/** Whether the server has a survey; what it does not say within two seconds it has not. */
-export async function hasSurveys(): Promise<boolean> {
-  const asked = post({ query: "{ surveys { id } }" }, {});
-  const late = new Promise<ExecutionResult>((done) => setTimeout(done, 2_000, {}));
-  const { data } = await Promise.race([asked, late]);
+/** What the server has loaded; null where it does not say so within two seconds. */
+export async function loadedSeed(): Promise<string | null> {
+  try {
+    const answer = await fetch("/graphiql/seed.json", { signal: AbortSignal.timeout(2_000) });
+    const { seed } = (await answer.json()) as { seed: string | null };
+    return seed ?? ((await hasSurveys()) ? "attuned" : null);
+  } catch {
+    return null;
+  }
+}
+
+/** Whether there is a survey: a server that was seeded long ago does not say by which seed. */
+async function hasSurveys(): Promise<boolean> {
+  const { data } = await post({ query: "{ surveys { id } }" }, {});
   return Boolean((data as { surveys?: unknown[] } | undefined)?.surveys?.length);
 }
 
