@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "1270"
-down_revision = "1243"
+down_revision = "1260"
 branch_labels = None
 depends_on = None
 
