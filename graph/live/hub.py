@@ -37,6 +37,8 @@ LISTENING_HEARTBEAT_SECONDS = 0.25
 UNSETTLED_POLL_SECONDS = 0.01
 # Under load wake-ups never stop; a short pause lets one read serve many of them.
 READ_PAUSE_SECONDS = 0.002
+# Nobody sees how soon a memory is told: while nobody subscribes, reads are that far apart.
+LISTENING_PAUSE_SECONDS = 0.02
 FIRST_RETRY_SECONDS = 0.1
 LONGEST_RETRY_SECONDS = 1.0
 # Who watches is told that nothing can be read here when so many looks in a row find the same read
@@ -239,7 +241,8 @@ class EventHub:
     async def _pause(self) -> None:
         """Waits only when the last read is just over: most wake-ups come later than that."""
         assert self.read_at is not None
-        seconds_left = self.read_at + READ_PAUSE_SECONDS - time.monotonic()
+        pause = READ_PAUSE_SECONDS if self._is_watched() else LISTENING_PAUSE_SECONDS
+        seconds_left = self.read_at + pause - time.monotonic()
         if seconds_left > 0:
             await asyncio.sleep(seconds_left)
 
@@ -285,7 +288,10 @@ class EventHub:
         return batch
 
     def _is_wanted(self) -> bool:
-        return bool(self._listeners) or any(self._subscriptions.values())
+        return bool(self._listeners) or self._is_watched()
+
+    def _is_watched(self) -> bool:
+        return any(self._subscriptions.values())
 
     def _tell_all_listeners(self) -> None:
         for listeners in self._listeners.values():

@@ -302,6 +302,42 @@ async def test_the_hub_goes_on_behind_what_nobody_watches(
         assert (event.id, event.snapshot) == (identifier, {"number": 2})
 
 
+async def test_while_nobody_subscribes_one_read_serves_the_wake_ups_of_a_while(
+    pool: Database, writer: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    heard: list[str | None] = []
+    all_heard = asyncio.Event()
+    written = [str(number) for number in range(20)]
+    read = event_log.EventLog.after
+
+    def hear(entity: str | None) -> None:
+        heard.append(entity)
+        if entity == written[-1]:
+            all_heard.set()
+
+    async def counted(*given: Any) -> event_log.Batch:
+        nonlocal reads
+        reads += 1
+        return await read(*given)
+
+    monkeypatch.setattr(event_log.EventLog, "after", counted)
+    monkeypatch.setattr(hub_module, "LISTENING_PAUSE_SECONDS", 1.0)
+    async with running(pool) as hub:
+        hub.listen(TOPIC, hear)
+        await hub.ready()
+        began_at, reads = time.monotonic(), 0
+        for number, entity in enumerate(written):
+            await write(writer, None, number, entity)
+            hub.wake()
+            await asyncio.sleep(0.01)
+        await all_heard.wait()
+        seconds = time.monotonic() - began_at
+    assert [one for one in heard if one is not None] == written
+    # A read for each pause and one at either end; the wake-ups were twenty.
+    assert reads <= 2 + seconds
+
+
 async def test_stopping_ends_subscriptions_resumably(pool: Database, user_id: UUID) -> None:
     async with running(pool) as hub:
         subscription = hub.subscribe(topic=TOPIC, user_id=user_id)
