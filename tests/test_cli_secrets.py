@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 import settings_sealed
 from cli.secrets import commands
-from settings import Settings, SettingsError
+from settings import Settings, SettingsError, get_settings
 from settings_sealed import problem_of_name, secrets_read, write_secrets
 from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 from vault_keys import KeyRing
@@ -29,14 +30,17 @@ SEVEN = (
 
 
 @pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A deployment with nothing but a master key."""
     monkeypatch.setenv("DATA_DIRECTORY", str(tmp_path / "data"))
     monkeypatch.setenv("VAULT_MASTER_KEY", KEY)
     monkeypatch.setattr(settings_sealed, "_read", set())
     for name in SEVEN:
         monkeypatch.delenv(name, raising=False)
-    return tmp_path
+    get_settings.cache_clear()
+    yield tmp_path
+    # What commands read here is of this folder alone.
+    get_settings.cache_clear()
 
 
 def test_requirement_9_2_and_9_3_the_file_is_sealed_and_read_by_the_settings(

@@ -98,9 +98,9 @@ _ORDERS_TO_ASK = f"""
            array(select r.reference from order_references r
                  where r.order_id = o.id and r.provider = o.provider order by r.reference) as names
     from generate_series(0, 9) as k (step), lateral (
-        select power(2, k.step) * interval '5 minutes' as age) a
-    join orders o on o.created_at > now() - a.age - interval '5 minutes'
-        and o.created_at <= now() - a.age
+        select power(2, k.step) * interval '5 minutes' as age) asked
+    join orders o on o.created_at > now() - asked.age - interval '5 minutes'
+        and o.created_at <= now() - asked.age
     {_OFFERED}
     where o.status in ('PENDING', 'FAILED', 'EXPIRED') and o.checkout_url is not null
     order by o.created_at, o.id
