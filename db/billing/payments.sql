@@ -126,6 +126,11 @@ begin
         order_id := payment.order_id;
         return;
     end if;
+    if payment.id is not null and payment.status not in ('PENDING', 'FAILED')
+        and jsonb_typeof(event #> '{purchase,user_names}') = 'array' then
+        -- It is booked. Who has the purchase by now, which its provider names, may be another than who paid.
+        return;
+    end if;
     if payment.id is null and coalesce((event ->> 'renews')::boolean, false) and ordered.paid_at is not null then
         ordered := app.renewed_order(ordered, event);
         order_id := ordered.id;
