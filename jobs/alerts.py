@@ -9,7 +9,7 @@ import structlog
 
 from db.core.http_calls import CallFailed, call
 from db.core.pool import Database
-from db.monitoring.operations import check_alerts
+from db.monitoring.operations import check_alerts, has_alert_changed_since
 from db.monitoring.rules import ALERTS, DEDUCTION, LATENCY, SYNC, WEBHOOK, shown
 from jobs.core.declare import RetryLater, every, job
 from settings import Settings
@@ -47,6 +47,7 @@ async def watch_alerts(database: Database, settings: Settings) -> None:
 
 @job("call_alert_webhook", attempts=JOB_ATTEMPTS)
 async def call_alert_webhook(
+    database: Database,
     settings: Settings,
     *,
     alert: str,
@@ -57,9 +58,13 @@ async def call_alert_webhook(
 ) -> None:
     """Tell the operator's webhook that an alert has begun or is over.
 
-    `text` is what Slack and its like show; the rest is for programs.
+    `text` is what Slack and its like show; the rest is for programs. What was not taken before it
+    changed again is not told any more: it would come after what holds now.
     """
     if not settings.alert_webhook_url:
+        return
+    if await has_alert_changed_since(database, alert, changed_at):
+        log.warning("alert not told", alert=alert, status=status)
         return
     body = {
         "alert": alert,

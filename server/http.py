@@ -34,6 +34,7 @@ from graph.shared.errors import RequestError, domain_error, masked, top_level
 from graph.shared.json_input import InvalidJson, parse_json
 from graph.shared.loop_turns import LoopTurns
 from graph.shared.traffic import codes_told
+from graph.shared.unstorable import Place
 from server.answers import NOT_MODIFIED, Answer, Answers
 from server.media_types import JSON_TYPE, RESPONSE_TYPE, is_json, response_type
 from server.public_answers import NOT_KEPT, PublicAnswers, is_known
@@ -74,6 +75,15 @@ class Refusal(Exception):
     status: int
     error: DomainError
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    # To the value at fault, as the errors of variables have it.
+    path: Place = ()
+
+    def shown(self) -> dict[str, Any]:
+        """The error as a client sees it."""
+        shown = top_level(self.error)
+        if self.path:
+            shown["extensions"]["path"] = list(self.path)
+        return shown
 
 
 class DeadToken(Refusal):
@@ -132,7 +142,7 @@ class GraphQLHttp:
             status, body = await self._answer(scope, receive, headers, media, request_id)
         except Refusal as refusal:
             status, extra = refusal.status, refusal.headers
-            body = b'{"errors":' + orjson.dumps([top_level(refusal.error)]) + b"}"
+            body = b'{"errors":' + orjson.dumps([refusal.shown()]) + b"}"
         except asyncio.CancelledError:
             if CONTEXT_KEY not in scope or not scope[CONTEXT_KEY].client_left:
                 raise
@@ -452,7 +462,9 @@ def _parse(text: bytes | str, what: str) -> Any:
     try:
         return parse_json(text)
     except InvalidJson as error:
-        raise _refuse(400, f"{what} is {error}.") from None
+        path = error.path[1:] if error.path[:1] == ("variables",) else error.path
+        refused = DomainError(ErrorCode.BAD_USER_INPUT, f"{what} is {error}.")
+        raise Refusal(400, refused, path=path) from None
 
 
 def _accept(sent: list[tuple[bytes, bytes]], headers: Headers) -> bytes:

@@ -46,6 +46,14 @@ def test_the_packs_are_auras() -> None:
     }
 
 
+def test_who_signs_up_has_three_credits_and_a_friend_is_worth_five() -> None:
+    seed = read_seed("aura")
+    (terms,) = seed["sign_up_terms"]
+    assert (terms["bonus_credits"], terms["plan_id"]) == (3, "aura-free")
+    (referral,) = seed["referral_terms"]
+    assert (referral["referrer_credits"], referral["referee_credits"]) == (5, 3)
+
+
 async def test_the_demo_makes_its_person_once(
     cluster: EmbeddedDatabase, database: object, owner: asyncpg.Connection
 ) -> None:

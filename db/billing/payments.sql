@@ -126,6 +126,11 @@ begin
         order_id := payment.order_id;
         return;
     end if;
+    if payment.status not in ('PENDING', 'FAILED') and jsonb_typeof(event #> '{purchase,user_names}') = 'array'
+        and app.merged_into((event ->> 'user_id')::uuid) is distinct from held.owner_id then
+        -- It is booked. Its provider names who has the purchase by now: after a transfer that is another than who paid.
+        return;
+    end if;
     if payment.id is null and coalesce((event ->> 'renews')::boolean, false) and ordered.paid_at is not null then
         ordered := app.renewed_order(ordered, event);
         order_id := ordered.id;

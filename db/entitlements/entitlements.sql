@@ -78,48 +78,84 @@ begin
 end;
 $$;
 
--- Notes what a purchase lets its user use, unless later word has come. Where it is not said which purchase that is, it is
--- the one of the same product.
-create or replace function app.note_entitlements(from_provider text, event jsonb) returns void
+-- Who has what `named` had at `since`, after all transfers that are known by now, and since when.
+create or replace function app.holder_after_transfers(
+    for_provider text, named uuid, since timestamptz, out holder uuid, out held_since timestamptz
+)
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    moved public.provider_transfers;
+begin
+    holder := named;
+    held_since := since;
+    -- What a transfer moves was told of at its time at the latest; the next one is later, so that this ends.
+    select * into moved from public.provider_transfers t
+    where t.provider = for_provider and t.giver_id = named and t.told_at >= since order by t.told_at limit 1;
+    while found loop
+        holder := moved.receiver_id;
+        held_since := moved.told_at;
+        select * into moved from public.provider_transfers t
+        where t.provider = for_provider and t.giver_id = holder and t.told_at > held_since order by t.told_at limit 1;
+    end loop;
+end;
+$$;
+
+-- A transfer and what it moves are not told of at once, so that neither misses the other.
+create or replace function app.lock_entitlements(owner_id uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
+    select pg_advisory_xact_lock(hashtextextended('entitlements of ' || owner_id, 0));
+$$;
+
+-- Notes what a purchase lets its user use, unless later word has come. Where it is not said which purchase that is, it is
+-- the one of the same product. What was transferred after it was told is its receiver's.
+create or replace function app.note_entitlements(from_provider text, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    named uuid := app.required_user_of_names(from_provider, event -> 'user_names');
+    has_it record;
+begin
+    perform app.lock_entitlements(named);
+    has_it := app.holder_after_transfers(from_provider, named, (event ->> 'told_at')::timestamptz);
     insert into public.provider_entitlements as e
-        (user_id, provider, source, name, product, store, expires_at, grace_ends_at, will_renew, told_at)
-    select o.owner_id, from_provider,
+        (user_id, provider, source, name, product, store, expires_at, grace_ends_at, will_renew, told_at, held_since)
+    select has_it.holder, from_provider,
         coalesce(event ->> 'source', (
             select k.source from public.provider_entitlements k
-            where k.provider = from_provider and k.user_id = o.owner_id and k.name = n.name
+            where k.provider = from_provider and k.user_id = named and k.name = n.name
                 and split_part(k.product, ':', 1) = split_part(event ->> 'product', ':', 1)
-            order by k.told_at desc limit 1), (event ->> 'product') || ':' || o.owner_id),
+            order by k.told_at desc limit 1), (event ->> 'product') || ':' || named),
         n.name, event ->> 'product', event ->> 'store', (event ->> 'expires_at')::timestamptz,
         (event ->> 'grace_ends_at')::timestamptz, (event ->> 'will_renew')::boolean,
-        (event ->> 'told_at')::timestamptz
-    from app.required_user_of_names(from_provider, event -> 'user_names') as o (owner_id),
-        jsonb_array_elements_text(event -> 'names') as n (name) order by n.name
+        (event ->> 'told_at')::timestamptz, has_it.held_since
+    from jsonb_array_elements_text(event -> 'names') as n (name) order by n.name
     on conflict (provider, source, name) do update
     set user_id = excluded.user_id, product = excluded.product, store = excluded.store,
         expires_at = excluded.expires_at, grace_ends_at = excluded.grace_ends_at, will_renew = excluded.will_renew,
-        told_at = excluded.told_at
+        told_at = excluded.told_at, held_since = excluded.held_since
     where e.told_at <= excluded.told_at;
+end;
 $$;
 
--- Gives what purchases let one user use to another, who has them on a device of theirs now. What was given in the
--- ledger stays where it is: credits are never given twice.
+-- Gives what purchases let one user use to another, who has them on a device of theirs now: what the giver had by then,
+-- also when that is told of later. What was given in the ledger stays where it is: credits are never given twice.
 create or replace function app.move_purchases(from_provider text, event jsonb) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     receiver uuid := app.required_user_of_names(from_provider, event -> 'user_names');
-    named text;
-    giver uuid;
+    moved_at timestamptz := event ->> 'told_at';
+    givers uuid[];
 begin
-    for named in select n.name from jsonb_array_elements_text(event -> 'from_names') as n (name) order by 1 loop
-        giver := app.user_of_names(from_provider, jsonb_build_array(named));
-        continue when giver = receiver;
-        if giver is not null then
-            update public.provider_entitlements e
-            set user_id = receiver, told_at = greatest(e.told_at, (event ->> 'told_at')::timestamptz)
-            where e.provider = from_provider and e.user_id = giver;
-        end if;
-    end loop;
+    select array_agg(distinct g.giver) into givers
+    from (select app.user_of_names(from_provider, jsonb_build_array(n.name)) as giver
+        from jsonb_array_elements_text(event -> 'from_names') as n (name)) g
+    where g.giver <> receiver;
+    perform app.lock_entitlements(u.id) from (select unnest(givers || receiver) as id order by 1) u;
+    insert into public.provider_transfers (provider, giver_id, receiver_id, told_at)
+    select from_provider, g.giver, receiver, moved_at from unnest(givers) as g (giver);
+    update public.provider_entitlements e set user_id = h.holder, held_since = h.held_since
+    from public.provider_entitlements k,
+        lateral app.holder_after_transfers(from_provider, k.user_id, k.held_since) h
+    where e.id = k.id and k.provider = from_provider and k.user_id = any (givers) and k.held_since <= moved_at;
     perform app.note_user_names(from_provider, event -> 'user_names' || (event -> 'from_names'), receiver);
 end;
 $$;
@@ -156,7 +192,8 @@ $$;
 
 revoke execute on function
     app.user_id_in(text), app.user_of_names(text, jsonb), app.required_user_of_names(text, jsonb), app.note_user_names(text, jsonb, uuid),
-    app.apply_user_event(text, jsonb), app.note_entitlements(text, jsonb), app.move_purchases(text, jsonb),
+    app.apply_user_event(text, jsonb), app.holder_after_transfers(text, uuid, timestamptz),
+    app.lock_entitlements(uuid), app.note_entitlements(text, jsonb), app.move_purchases(text, jsonb),
     app.entitlements_of(uuid), app.users_to_ask_about(text, integer)
 from public;
 grant execute on function app.users_to_ask_about(text, integer) to service;

@@ -47,12 +47,15 @@ $$;
 
 -- Measures all alerts, and tells of those that begin or end: by e-mail to `email`, and by a job that calls the
 -- operator's webhook where `with_webhook` says so. `thresholds` has the limit of each. Returns how many changed.
--- Workers do this one after the other, so that a change is told once.
+-- Workers do this one after the other, so that a change is told once. One that fires is over when it was within its limit
+-- for five minutes: a value that goes up and down around it is told of once.
 create or replace function app.check_alerts(thresholds jsonb, email text, with_webhook boolean) returns integer
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
+    calm constant interval := '5 minutes';
     found record;
-    before text;
+    is_beyond boolean;
+    before public.alerts;
     next text;
     changed integer := 0;
 begin
@@ -61,22 +64,31 @@ begin
         select m.alert_id, m.measured, (thresholds ->> m.alert_id)::double precision as threshold
         from app.measure_alerts() m where thresholds ? m.alert_id order by m.alert_id
     loop
-        next := case when found.measured > found.threshold then 'FIRING' else 'OK' end;
-        before := (select a.status from public.alerts a where a.id = found.alert_id);
-        insert into public.alerts as a (id, status, measured, threshold, changed_at, checked_at)
+        is_beyond := coalesce(found.measured > found.threshold, false);
+        select * into before from public.alerts a where a.id = found.alert_id;
+        next := case when is_beyond or before.status = 'FIRING' and before.beyond_at > clock_timestamp() - calm
+            then 'FIRING' else 'OK' end;
+        insert into public.alerts as a (id, status, measured, threshold, changed_at, checked_at, beyond_at)
         values (found.alert_id, next, found.measured, found.threshold,
-            case next when 'FIRING' then clock_timestamp() end, clock_timestamp())
+            case next when 'FIRING' then clock_timestamp() end, clock_timestamp(),
+            case when is_beyond then clock_timestamp() end)
         on conflict (id) do update
         set status = excluded.status, measured = excluded.measured, threshold = excluded.threshold,
-            checked_at = excluded.checked_at,
+            checked_at = excluded.checked_at, beyond_at = coalesce(excluded.beyond_at, a.beyond_at),
             changed_at = case when a.status = excluded.status then a.changed_at else clock_timestamp() end;
-        if next is distinct from coalesce(before, 'OK') then
+        if next is distinct from coalesce(before.status, 'OK') then
             changed := changed + 1;
             perform app.tell_of_alert(found.alert_id, next, found.measured, found.threshold, email, with_webhook);
         end if;
     end loop;
     return changed;
 end;
+$$;
+
+-- Whether an alert has begun or ended since a change of it: what is told last is how it stands.
+create or replace function app.alert_changed_since(alert_id text, told_at timestamptz) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from public.alerts a where a.id = alert_id and a.changed_at > told_at);
 $$;
 
 -- Queues what is told of an alert that has begun or ended.
@@ -101,5 +113,7 @@ $$;
 
 revoke execute on function app.count_operations(jsonb), app.failed_share(text[], timestamptz), app.measure_alerts(),
     app.check_alerts(jsonb, text, boolean),
-    app.tell_of_alert(text, text, double precision, double precision, text, boolean) from public;
-grant execute on function app.count_operations(jsonb), app.check_alerts(jsonb, text, boolean) to service;
+    app.tell_of_alert(text, text, double precision, double precision, text, boolean),
+    app.alert_changed_since(text, timestamptz) from public;
+grant execute on function app.count_operations(jsonb), app.check_alerts(jsonb, text, boolean),
+    app.alert_changed_since(text, timestamptz) to service;

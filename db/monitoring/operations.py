@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from db.core.commands import SqlFunction, call_as_service
@@ -12,6 +13,9 @@ from db.monitoring.rules import ALERTS, AlertKind
 _COUNT = SqlFunction[None]("app.count_operations", "void", counts="jsonb")
 _CHECK = SqlFunction[int](
     "app.check_alerts", "integer", thresholds="jsonb", email="text", with_webhook="boolean"
+)
+_CHANGED_SINCE = SqlFunction[bool](
+    "app.alert_changed_since", "boolean", alert_id="text", told_at="timestamp with time zone"
 )
 
 USAGE_BY_DAY = SqlFunction[Any](
@@ -60,3 +64,8 @@ async def check_alerts(
     """Measures what the alerts watch and queues what is told of it; how many changed."""
     check = _CHECK(thresholds=dict(thresholds), email=email, with_webhook=with_webhook)
     return await call_as_service(database, check)
+
+
+async def has_alert_changed_since(database: Database, alert: str, told_at: datetime) -> bool:
+    """Whether an alert has begun or ended since a change of it."""
+    return await call_as_service(database, _CHANGED_SINCE(alert_id=alert, told_at=told_at))

@@ -55,6 +55,7 @@ class Alert(Base):
     """One thing that is watched: what was measured last, its limit, and since when it is so.
 
     `measured` is null when there was too little to measure. A share is between 0 and 1.
+    `beyond_at` is when it was last measured beyond its limit.
     """
 
     __tablename__ = "alerts"
@@ -65,12 +66,13 @@ class Alert(Base):
     threshold: Mapped[float]
     changed_at: Mapped[OptionalTimestamp]
     checked_at: Mapped[Timestamp]
+    beyond_at: Mapped[OptionalTimestamp]
 
     __table_args__ = (
         CheckConstraint("id ~ '^[a-z]+(-[a-z]+)*$'", name="id"),
         CheckConstraint("threshold >= 0", name="threshold"),
     )
-    access = Access(read=Admin(), service=("SELECT",))
+    access = Access(read=Admin(), hidden=("beyond_at",), service=("SELECT",))
     lifecycle = Lifecycle(
         "status",
         AlertStatus,

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from graph.shared.unstorable import Place, unstorable_place_in
+
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 # An integer beyond them has so many digits at least. Looking for those takes 10 ms a megabyte: less
 # than looking at each value of a text that may have half a million.
@@ -17,7 +19,14 @@ FEW_VALUES = 10_000
 
 
 class InvalidJson(ValueError):
-    """Text that is no JSON, or that holds a number this server cannot keep as it is."""
+    """Text that is no JSON, or that holds what this server cannot keep as it is.
+
+    `path` leads to that, where it is known.
+    """
+
+    def __init__(self, message: str, path: Place = ()) -> None:
+        super().__init__(message)
+        self.path = path
 
 
 def parse_json(text: bytes | str) -> Any:
@@ -36,7 +45,8 @@ def parse_json(text: bytes | str) -> Any:
         if "surrogate in string" in str(error):
             raise InvalidJson(
                 "not valid here: a text in it has half of a surrogate pair, as where an emoji was "
-                "cut in two; cut texts between whole characters"
+                "cut in two; cut texts between whole characters",
+                unstorable_place_in(text) or (),
             ) from None
         raise InvalidJson("not valid JSON") from None
     return value

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from graph.shared.json_input import InvalidJson, parse_json
+from graph.shared.unstorable import MOST_CHARACTERS, unstorable_place, unstorable_place_in
 
 from .over_http import GUEST, JSON, NEWER, ask, assert_refused, codes
 
@@ -45,6 +46,31 @@ def test_half_of_a_character_is_told_from_what_is_no_json(half: str) -> None:
         parse_json(f'{{"name": "{half}"}}'.encode())
     with pytest.raises(InvalidJson, match="not valid JSON"):
         parse_json(f'{{"name": "{half[1:]}'.encode())
+
+
+@pytest.mark.parametrize("half", [r"cut \ud83d", r"a \u0000 in it"])
+async def test_text_that_cannot_be_kept_is_refused_with_its_place(
+    http: httpx.AsyncClient, half: str
+) -> None:
+    query = "query($where: [ID!]!) { nodes(ids: $where) { id } }"
+    variables = f'{{"where": ["fine", "{half}"]}}'
+    body = f'{{"query": "{query}", "variables": {variables}}}'
+    answer = await http.post("/graphql", content=body, headers=JSON)
+    (error,) = answer.json()["errors"]
+    assert error["extensions"] == {"code": "BAD_USER_INPUT", "path": ["where", 1]}
+    assert half[:4] not in answer.text
+
+
+def test_the_place_of_what_cannot_be_kept_is_found() -> None:
+    for value, place in [
+        ({"a": [{"b": "\ud800"}]}, ("a", 0, "b")),
+        ({"a": {"\x00": 1}}, ("a",)),
+        ({"a": ["\U0001f600", 1, None]}, None),
+    ]:
+        assert unstorable_place(value) == place
+    assert unstorable_place_in('{"a": "\\udc00"}') == ("a",)
+    assert unstorable_place_in('{"a": "\\udc00", "b": "' + "x" * MOST_CHARACTERS + '"}') is None
+    assert unstorable_place_in('"\\udc00' + "[" * 100_000) is None
 
 
 @pytest.mark.parametrize(

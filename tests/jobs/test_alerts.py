@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -32,6 +32,7 @@ from ..rows import known_id
 CHECK = "select app.check_alerts($1, $2, true)"
 STATE = "select status, measured from alerts where id = $1"
 COUNT = "insert into operation_counts (minute, kind, field, answered, failed) values (now(), $1, $2, $3, $4)"
+PASS_TIME = "update alerts set beyond_at = beyond_at - interval '{minutes} minutes'"
 MAIL = "select template, parameters from emails where recipient = $1 order by created_at, id"
 
 
@@ -114,6 +115,16 @@ async def test_what_is_beyond_its_limit_fires(
         assert [mail["template"] for mail in mails] == ["alert_firing"] * fires
         await owner.execute("delete from operation_counts")
         await owner.execute("delete from webhook_events where provider = 'test'")
+        # It goes up and down for a while, which is the same alert.
+        assert await owner.fetchval(CHECK, limits, address) == 0
+        await owner.execute(PASS_TIME.format(minutes=4))
+        await make(owner, make_user)
+        assert await owner.fetchval(CHECK, limits, address) == 0
+        await owner.execute("delete from operation_counts")
+        await owner.execute("delete from webhook_events where provider = 'test'")
+        await owner.execute(PASS_TIME.format(minutes=4))
+        assert await owner.fetchval(CHECK, limits, address) == 0
+        await owner.execute(PASS_TIME.format(minutes=1))
         assert await owner.fetchval(CHECK, limits, address) == int(fires)
         mails = await owner.fetch(MAIL, address)
         assert [mail["template"] for mail in mails] == ["alert_firing", "alert_over"][: 2 * fires]
@@ -205,7 +216,9 @@ async def test_what_a_process_answered_is_added_up_even_after_an_outage(
     assert await shown() == (4, 2, 2, 2)
 
 
-async def test_the_webhook_is_told_and_asked_again_while_it_is_away(settings: Settings) -> None:
+async def test_the_webhook_is_told_and_asked_again_while_it_is_away(
+    database: Database, settings: Settings
+) -> None:
     answers, got = [503, 204], list[dict[str, Any]]()
 
     async def take(request: Request) -> Response:
@@ -221,9 +234,27 @@ async def test_the_webhook_is_told_and_asked_again_while_it_is_away(settings: Se
     async with run_uvicorn(config) as (port, _):
         own = settings.model_copy(update={"alert_webhook_url": f"http://127.0.0.1:{port}/hook"})
         with pytest.raises(RetryLater):
-            await call_alert_webhook(own, **alert)
-        await call_alert_webhook(own, **alert)
+            await call_alert_webhook(database, own, **alert)
+        await call_alert_webhook(database, own, **alert)
     assert got[0] == got[1]
     assert got[0]["text"] == ("Tallygraph: Time of AI providers, 95th of 100: 6.2 s (over 5.0 s)")
     with pytest.raises(RetryLater):
-        await call_alert_webhook(own, **alert)
+        await call_alert_webhook(database, own, **alert)
+
+
+async def test_what_has_changed_again_is_not_told_late(
+    owner: asyncpg.Connection, database: Database, settings: Settings
+) -> None:
+    own = settings.model_copy(update={"alert_webhook_url": "http://127.0.0.1:1/hook"})
+    told: dict[str, Any] = {"alert": "ai-latency", "measured": None, "threshold": 5.0}
+    changed_at = await owner.fetchval(
+        "insert into alerts (id, status, threshold, changed_at) values ('ai-latency', 'OK', 5, now())"
+        " returning changed_at"
+    )
+    try:
+        before = changed_at - timedelta(minutes=2)
+        await call_alert_webhook(database, own, status="FIRING", changed_at=before, **told)
+        with pytest.raises(RetryLater):
+            await call_alert_webhook(database, own, status="OK", changed_at=changed_at, **told)
+    finally:
+        await owner.execute("delete from alerts where id = 'ai-latency'")

@@ -1,6 +1,6 @@
 """Rows of entitlements: each user has one of an app store, and a device that it named."""
 
-from . import LATER, Maker
+from . import ADMIN, FIRST, LATER, Maker
 
 ROWS: dict[str, Maker] = {
     "public.provider_entitlements": lambda user, key: {
@@ -19,5 +19,12 @@ ROWS: dict[str, Maker] = {
         "provider": "revenuecat",
         "name": f"$RCAnonymousID:{key.hex}",
         "user_id": user,
+    },
+    "public.provider_transfers": lambda user, key: {
+        "id": key,
+        "provider": "revenuecat",
+        "giver_id": user,
+        "receiver_id": ADMIN.user_id if user != ADMIN.user_id else FIRST.user_id,
+        "told_at": LATER,
     },
 }

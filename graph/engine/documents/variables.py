@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -23,11 +22,11 @@ from graph.engine.documents.input_faults import described, faults_of_value
 from graph.engine.documents.limits import VARIABLE_VALUE_LIMIT, check_variables
 from graph.engine.documents.operation import Operation, Variables
 from graph.shared.errors import RequestError
+from graph.shared.unstorable import UNSTORABLE, unstorable_place
 
 MAX_INPUT_DEPTH = 100
 _STORABLE = frozenset({int, float, bool})
 MAX_ERRORS = 20
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class PlainVariables(dict[str, Any]):
@@ -59,7 +58,7 @@ def coerce_variables(
     """
     if given and type(given) is not PlainVariables:
         check_variables(given)
-        refuse_unstorable(given)
+        _refuse_unstorable_variables(given)
     if operation.variables is not None:
         return operation.variables
     normalized = operation.normalized
@@ -111,13 +110,27 @@ def _refusals(
             return
 
 
+def _refuse_unstorable_variables(given: Mapping[str, Any]) -> None:
+    """The same of all variables, with the place, which is looked for only where it is needed."""
+    try:
+        refuse_unstorable(given)
+    except RequestError as refused:
+        place = unstorable_place(given)
+        if not place:
+            raise
+        name, *at = place
+        message = f"In {described(str(name), at)}: {refused.errors[0].message}"
+        error = GraphQLError(message, extensions={"path": [name, *at]})
+        raise RequestError([error], refused.code) from None
+
+
 def refuse_unstorable(value: Any, depth: int = 0) -> None:
     """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
     if depth > MAX_INPUT_DEPTH:
         raise _bad_input(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")
     kind = type(value)
     if kind is str:
-        if ("\x00" in value or not value.isascii()) and _UNSTORABLE.search(value):
+        if ("\x00" in value or not value.isascii()) and UNSTORABLE.search(value):
             raise _bad_input("Text may not contain NUL characters or lone surrogates.")
     elif kind is dict:
         for key, item in value.items():
