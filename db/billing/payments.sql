@@ -173,13 +173,18 @@ declare
     is_higher constant boolean := cardinality(replaced) > 0 and coalesce((
         select app.plan_rank(ordered.plan_id) > app.plan_rank(s.plan_id)
         from public.plan_subscriptions s where s.user_id = ordered.user_id and s.status <> 'ENDED'), false);
+    has_ended boolean;
 begin
     if is_higher then
         perform app.fulfil_order(ordered, payment, until_then);
     end if;
-    perform app.end_replaced_purchases(ordered, replaced);
+    has_ended := app.end_replaced_purchases(ordered, replaced);
     if not is_higher then
         perform app.fulfil_order(ordered, payment, until_then);
+    end if;
+    -- Told of when the new time was over as well.
+    if has_ended and (app.plan_period_at(ordered.user_id, now())).id is null then
+        perform app.close_plan(ordered.user_id);
     end if;
 end;
 $$;

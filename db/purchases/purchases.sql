@@ -185,9 +185,11 @@ end;
 $$;
 
 -- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them. Where
--- nothing else is paid, the plan waits for that order's time with its own over.
-create or replace function app.end_replaced_purchases(by_order public.orders, names text[]) returns void
+-- nothing else is paid, the plan waits for that order's time with its own over. Returns whether anything ended.
+create or replace function app.end_replaced_purchases(by_order public.orders, names text[]) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    has_ended boolean;
 begin
     with replaced as (
         update public.subscription_transactions t
@@ -198,12 +200,14 @@ begin
         returning t.order_id)
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
     from replaced r where p.reference = r.order_id::text and p.revoked_at is null and p.ends_at > now();
-    if found and not app.follow_plan_periods(by_order.user_id, false) then
+    has_ended := found;
+    if has_ended and not app.follow_plan_periods(by_order.user_id, false) then
         update public.plan_subscriptions s
         set status = 'ACTIVE', current_period_end = now(), scheduled_plan_id = null, grace_ends_at = null,
             updated_at = clock_timestamp()
         where s.user_id = by_order.user_id and s.status <> 'ENDED';
     end if;
+    return has_ended;
 end;
 $$;
 

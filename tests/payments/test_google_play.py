@@ -350,6 +350,17 @@ async def test_what_was_paid_with_a_change_of_plan_outlives_the_plan_before(
     assert await store.plan(old.user) == ("free", "ENDED", False)
 
 
+async def test_a_change_of_plan_that_is_told_of_when_all_is_over_ends_the_plan(
+    store: Subscribers,
+) -> None:
+    old = await subscribed(store, NOW + 12 * MONTH)
+    new = Subscription(store, old.user)
+    linked = {"plan": "monthly", "linkedPurchaseToken": old.token}
+    await new.is_now("EXPIRED", NOW - timedelta(minutes=1), kind=13, **linked)
+    assert await store.plan(old.user) == ("free", "ENDED", False)
+    assert await store.quarantined(old.user.user_id or "") == []
+
+
 async def test_a_refund_ends_the_plan(store: Subscribers) -> None:
     one = await subscribed(store, NOW + MONTH)
     order_id = f"{one.order_id}..0"
