@@ -76,11 +76,13 @@ class PaymentSucceeded(PaymentEvent):
 
     `paid_until` is when the time that it pays for ends, where the provider counts that itself. A
     payment that `renews` belongs to a subscription whose first order the references find: it
-    becomes an order of its own.
+    becomes an order of its own. With it the time ends now that is left of the purchases that it
+    `replaces`: their names at the provider, each of whose payments has time of its own.
     """
 
     paid_until: datetime | None = None
     renews: bool = False
+    replaces: tuple[str, ...] = ()
     purchase: Purchase | None = None
 
 

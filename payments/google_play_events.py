@@ -55,13 +55,21 @@ def subscription_events(
     item, state = _item(said), str(said["subscriptionState"])
     expires_at = moment(item["expiryTime"])
     references = [reference_of(token)]
-    # A change of plan, and subscribing again, make a new token that names the one before.
+    # A change of plan, and subscribing again, make a new token that names the one before, whose
+    # time is over: what was left of it is in the new one's.
     if said.get("linkedPurchaseToken"):
         references.append(reference_of(_text(said["linkedPurchaseToken"])))
     product, plan = item.get("productId"), (item.get("offerDetails") or {}).get("basePlanId")
     name = f"{product}:{plan}" if product and plan else product
     events = [
-        *_paid(order, tuple(references), name, _account(said) or buyer, paid_until=expires_at),
+        *_paid(
+            order,
+            tuple(references),
+            name,
+            _account(said) or buyer,
+            paid_until=expires_at,
+            replaces=tuple(references[1:]),
+        ),
         SubscriptionState(
             references=tuple(references),
             payment_id=_text(order["orderId"]),
@@ -151,6 +159,7 @@ def _paid(
     user: UUID | None,
     *,
     paid_until: datetime | None,
+    replaces: tuple[str, ...] = (),
 ) -> list[ProviderEvent]:
     cents, currency = money(order["total"])
     return [
@@ -163,6 +172,7 @@ def _paid(
             user_id=user,
             paid_until=paid_until,
             renews=paid_until is not None,
+            replaces=replaces,
             purchase=Purchase(user_id=user, price_id=product) if user and product else None,
         ),
         *refund_events(order),

@@ -156,13 +156,40 @@ begin
         update public.orders o set status = 'FAILED' where o.id = ordered.id and o.status = 'PENDING';
     elsif told = 'SUCCEEDED' then
         if ordered.paid_at is null then
-            perform app.fulfil_order(ordered, payment.id, (event ->> 'paid_until')::timestamptz);
+            perform app.fulfil_in_place(ordered, payment.id, event);
         else
             doubt := 'ALREADY_PAID';
             doubt_detail := 'the order had been paid by another payment; refund one of them';
         end if;
         perform app.wake_webhooks(from_provider, payment.provider_payment_id);
         perform app.wake_webhooks(from_provider, 'order:' || ordered.id);
+    end if;
+end;
+$$;
+
+-- Gives what was ordered, and ends the time of the purchases that the payment replaces: before that, so that the
+-- new time goes on from now, or after it, where a plan of a higher price begins anew.
+create or replace function app.fulfil_in_place(ordered public.orders, payment uuid, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    until_then constant timestamptz := (event ->> 'paid_until')::timestamptz;
+    replaced constant text[] := array(select jsonb_array_elements_text(
+        case jsonb_typeof(event -> 'replaces') when 'array' then event -> 'replaces' else '[]' end));
+    is_higher constant boolean := cardinality(replaced) > 0 and coalesce((
+        select app.plan_rank(ordered.plan_id) > app.plan_rank(s.plan_id)
+        from public.plan_subscriptions s where s.user_id = ordered.user_id and s.status <> 'ENDED'), false);
+    has_ended boolean;
+begin
+    if is_higher then
+        perform app.fulfil_order(ordered, payment, until_then);
+    end if;
+    has_ended := app.end_replaced_purchases(ordered, replaced);
+    if not is_higher then
+        perform app.fulfil_order(ordered, payment, until_then);
+    end if;
+    -- Told of when the new time was over as well.
+    if has_ended and (app.plan_period_at(ordered.user_id, now())).id is null then
+        perform app.close_plan(ordered.user_id);
     end if;
 end;
 $$;
@@ -434,7 +461,8 @@ $$;
 
 revoke execute on function
     app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
-    app.apply_payment(text, uuid, jsonb), app.fulfil_order(public.orders, uuid, timestamptz),
+    app.apply_payment(text, uuid, jsonb), app.fulfil_in_place(public.orders, uuid, jsonb),
+    app.fulfil_order(public.orders, uuid, timestamptz),
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
     app.note_dispute(public.payments, jsonb), app.money_back(uuid),
     app.settled_status(integer, integer, integer, text), app.settle_payment(uuid),

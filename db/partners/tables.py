@@ -21,7 +21,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from db.core.access import Access, AllOf, AnyOf, Group, Member, Owner, Watch
 from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
-from db.core.erasing import Delete
+from db.core.erasing import Call, Delete
 from db.core.expiry import Expiry
 from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
@@ -198,7 +198,8 @@ class Partner(Base):
             PartnerStatus.DISCONNECTED: (PartnerStatus.CONNECTED,),
         },
     )
-    on_erase = (Delete("user_id"), Delete("partner_id"))
+    # The events that this makes go to the partners, who are not to read the name there.
+    on_erase = (Call("erase_partners"), Delete("user_id"), Delete("partner_id"))
     on_merge = KeepTheMembers()
     quota = Bound("Ten of a user are kept; connecting drops who is not connected, or used least.")
 

@@ -1,11 +1,19 @@
 -- How many activities a user may draw in a day: their own day, from midnight to midnight in their time zone.
 
 -- The first midnight in a zone after a moment: an instant, so that days with a change of clocks have 23 or 25
--- hours, and a day whose midnight is left out begins at the first moment that it has. UTC for an unknown zone.
+-- hours. A day whose midnight is left out begins at the first moment that it has, one whose midnight comes twice, as in
+-- the Azores, at the first of the two. UTC for an unknown zone.
 create or replace function app.next_midnight(at timestamptz, zone text) returns timestamptz
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    next_day date;
+    midnight timestamptz;
+    hour_before timestamptz;
 begin
-    return ((at at time zone coalesce(zone, 'UTC'))::date + 1)::timestamp at time zone coalesce(zone, 'UTC');
+    next_day := (at at time zone coalesce(zone, 'UTC'))::date + 1;
+    midnight := next_day::timestamp at time zone coalesce(zone, 'UTC');
+    hour_before := midnight - interval '1 hour';
+    return case (hour_before at time zone coalesce(zone, 'UTC'))::date when next_day then hour_before else midnight end;
 exception when invalid_parameter_value then
     return ((at at time zone 'UTC')::date + 1)::timestamp at time zone 'UTC';
 end;

@@ -184,6 +184,33 @@ begin
 end;
 $$;
 
+-- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them. Where
+-- nothing else is paid, the plan waits for that order's time with its own over. Returns whether anything ended.
+create or replace function app.end_replaced_purchases(by_order public.orders, names text[]) returns boolean
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    has_ended boolean;
+begin
+    with replaced as (
+        update public.subscription_transactions t
+        set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
+            updated_at = clock_timestamp()
+        where t.user_id = by_order.user_id and t.provider = by_order.provider and t.purchase_id = any (names)
+            and t.order_id <> by_order.id and t.status in ('ACTIVE', 'CANCELLED')
+        returning t.order_id)
+    update public.plan_periods p set ends_at = greatest(p.starts_at, now())
+    from replaced r where p.reference = r.order_id::text and p.revoked_at is null and p.ends_at > now();
+    has_ended := found;
+    if has_ended and not app.follow_plan_periods(by_order.user_id, false) then
+        update public.plan_subscriptions s
+        set status = 'ACTIVE', current_period_end = now(), scheduled_plan_id = null, grace_ends_at = null,
+            updated_at = clock_timestamp()
+        where s.user_id = by_order.user_id and s.status <> 'ENDED';
+    end if;
+    return has_ended;
+end;
+$$;
+
 -- Queues a job that tells a store that a purchase was given: it would take it back.
 create or replace function app.queue_acknowledgement(for_provider text, payment text, purchase text) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
@@ -221,7 +248,7 @@ revoke execute on function
     app.follow_subscription(public.subscription_transactions, boolean),
     app.extend_ordered_plan(public.subscription_transactions),
     app.cut_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
-    app.queue_acknowledgement(text, text, text),
+    app.end_replaced_purchases(public.orders, text[]), app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;
 grant execute on function

@@ -25,8 +25,18 @@ def at(moment: str) -> datetime:
         # 23 and 25 hours long.
         ("2026-03-28T23:00Z", "Europe/Berlin", "2026-03-29T22:00Z"),
         ("2026-10-24T22:00Z", "Europe/Berlin", "2026-10-25T23:00Z"),
+        # By half an hour.
+        ("2026-04-04T13:00Z", "Australia/Lord_Howe", "2026-04-05T13:30Z"),
+        ("2026-10-03T13:30Z", "Australia/Lord_Howe", "2026-10-04T13:00Z"),
+        ("2026-03-08T03:30Z", "America/St_Johns", "2026-03-09T02:30Z"),
         # A day that begins at one o'clock, since its midnight is left out.
         ("2026-04-23T12:00Z", "Africa/Cairo", "2026-04-23T22:00Z"),
+        # Days whose midnight comes twice begin at the first one.
+        ("2026-10-24T12:00Z", "Atlantic/Azores", "2026-10-25T00:00Z"),
+        ("2026-10-25T00:00Z", "Atlantic/Azores", "2026-10-26T01:00Z"),
+        ("2026-10-25T00:59Z", "Atlantic/Azores", "2026-10-26T01:00Z"),
+        ("2026-10-31T12:00Z", "America/Havana", "2026-11-01T04:00Z"),
+        ("2026-11-01T04:30Z", "America/Havana", "2026-11-02T05:00Z"),
     ],
 )
 async def test_the_next_midnight(

@@ -308,6 +308,59 @@ async def test_a_change_of_plan_is_a_new_token_of_the_same_subscription(
     assert await store.quarantined(other.user.user_id or "") == ["USER_MISMATCH"]
 
 
+@pytest.mark.parametrize("first_told", ["the new token", "the old one's end"])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (("monthly", MONTH), ("yearly", 12 * MONTH)),
+        (("yearly", 12 * MONTH), ("monthly", 6 * MONTH)),
+    ],
+    ids=["up", "down"],
+)
+async def test_what_was_paid_with_a_change_of_plan_outlives_the_plan_before(
+    store: Subscribers,
+    before: tuple[str, timedelta],
+    after: tuple[str, timedelta],
+    first_told: str,
+) -> None:
+    """Google Play ends the token before at once, and the new one's time counts from then on."""
+    old = Subscription(store, await store.shop.buyer())
+    await old.is_now("ACTIVE", NOW + before[1], kind=PURCHASED, plan=before[0])
+    await store.later(old.user, timedelta(hours=1))
+    new = Subscription(store, old.user)
+
+    async def changed() -> None:
+        linked = {"plan": after[0], "linkedPurchaseToken": old.token}
+        await new.is_now("ACTIVE", NOW + after[1], kind=PURCHASED, **linked)
+
+    async def ended() -> None:
+        await old.is_now("EXPIRED", NOW - timedelta(minutes=1), kind=13, plan=before[0])
+
+    steps = (changed, ended) if first_told == "the new token" else (ended, changed)
+    for step in (*steps, ended):
+        await step()
+    assert await store.plan(old.user) == ("pro", "ACTIVE", True)
+    assert await store.paid_until(old.user) == NOW + after[1]
+    assert await store.transactions(old.user) == [
+        ("EXPIRED", False, False),
+        ("ACTIVE", True, False),
+    ]
+    await store.later(old.user, after[1])
+    await store.owner.fetchval("select app.settle_plan($1, '0 seconds')", old.user.user_id)
+    assert await store.plan(old.user) == ("free", "ENDED", False)
+
+
+async def test_a_change_of_plan_that_is_told_of_when_all_is_over_ends_the_plan(
+    store: Subscribers,
+) -> None:
+    old = await subscribed(store, NOW + 12 * MONTH)
+    new = Subscription(store, old.user)
+    linked = {"plan": "monthly", "linkedPurchaseToken": old.token}
+    await new.is_now("EXPIRED", NOW - timedelta(minutes=1), kind=13, **linked)
+    assert await store.plan(old.user) == ("free", "ENDED", False)
+    assert await store.quarantined(old.user.user_id or "") == []
+
+
 async def test_a_refund_ends_the_plan(store: Subscribers) -> None:
     one = await subscribed(store, NOW + MONTH)
     order_id = f"{one.order_id}..0"

@@ -8,7 +8,7 @@ from alembic import op
 from db.migrations.steps import drop_table_cascade
 
 revision = "1290"
-down_revision = "1250"
+down_revision = "1270"
 branch_labels = None
 depends_on = None
 
