@@ -48,7 +48,7 @@ def test_half_of_a_character_is_told_from_what_is_no_json(half: str) -> None:
         parse_json(f'{{"name": "{half[1:]}'.encode())
 
 
-@pytest.mark.parametrize("half", [r"cut \ud83d", r"a \u0000 in it"])
+@pytest.mark.parametrize("half", [r"pear \ud83d", r"pear \u0000 in it"])
 async def test_text_that_cannot_be_kept_is_refused_with_its_place(
     http: httpx.AsyncClient, half: str
 ) -> None:
@@ -58,7 +58,7 @@ async def test_text_that_cannot_be_kept_is_refused_with_its_place(
     answer = await http.post("/graphql", content=body, headers=JSON)
     (error,) = answer.json()["errors"]
     assert error["extensions"] == {"code": "BAD_USER_INPUT", "path": ["where", 1]}
-    assert half[:4] not in answer.text
+    assert "pear" not in answer.text
 
 
 def test_the_place_of_what_cannot_be_kept_is_found() -> None:
