@@ -202,5 +202,6 @@ def test_an_event_is_written_as_the_database_reads_it() -> None:
         "user_id": None,
         "paid_until": "2030-01-01T00:00:00+00:00",
         "renews": False,
+        "replaces": [],
         "purchase": {"user_id": str(user), "price_id": "com.shop.credits50"},
     }

@@ -334,8 +334,8 @@ async def test_while_nobody_subscribes_one_read_serves_the_wake_ups_of_a_while(
         await all_heard.wait()
         seconds = time.monotonic() - began_at
     assert [one for one in heard if one is not None] == written
-    # A read for each pause and one at either end; the wake-ups were twenty.
-    assert reads <= 2 + seconds
+    # A read for each pause and some at either end; the wake-ups were twenty.
+    assert reads <= 6 + seconds
 
 
 async def test_stopping_ends_subscriptions_resumably(pool: Database, user_id: UUID) -> None:
