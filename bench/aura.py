@@ -99,7 +99,7 @@ class AuraPhone:
         """One request; the payload."""
         given = {"deviceId": self.device_id, "since": since, "changes": changes}
         body = orjson.dumps({"query": SYNC, "variables": {"input": given}})
-        async with Connections(self.server.port).open() as connections:
+        async with Connections(self.server.port, 1).open() as connections:
             answer = await connections.send(request_bytes(self.server.port, self.token, body))
         said = orjson.loads(answer)
         if "errors" in said or said["data"]["syncProfiles"]["errors"]:
@@ -126,7 +126,7 @@ class AuraPhone:
         """
         pages: list[bytes] = []
         since, has_more = None, True
-        async with Connections(self.server.port).open() as connections:
+        async with Connections(self.server.port, 1).open() as connections:
             while has_more:
                 given: dict[str, Any] = {
                     "deviceId": self.device_id,
@@ -164,7 +164,7 @@ async def row_by_row(connection: asyncpg.Connection, user: UUID, first: int, cou
 async def row_by_row_over_http(server: Server, user: UUID, first: int, count: int) -> None:
     """The same, each row in a request of its own to the bare application."""
     analysis = ANALYSIS | {"version": first}
-    async with Connections(server.port).open() as connections:
+    async with Connections(server.port, 1).open() as connections:
         for number in range(first, first + count):
             given = {"user": str(user), "localId": number, "name": f"n {number}"}
             variables = {"input": given | {"analysis": analysis}}

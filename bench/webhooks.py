@@ -89,8 +89,9 @@ class Figures:
 class Connections:
     """Keep-alive connections to the server; a request takes one that is free."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, count: int = CONNECTIONS) -> None:
         self._port = port
+        self._count = count
         self._free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = (
             asyncio.Queue()
         )
@@ -99,7 +100,7 @@ class Connections:
     async def open(self) -> AsyncIterator[Connections]:
         """Opens them all, and closes them at the end."""
         opened = [
-            await asyncio.open_connection("127.0.0.1", self._port) for _ in range(CONNECTIONS)
+            await asyncio.open_connection("127.0.0.1", self._port) for _ in range(self._count)
         ]
         for one in opened:
             self._free.put_nowait(one)

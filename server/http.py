@@ -27,7 +27,7 @@ from db.core.errors import DomainError, ErrorCode, RateLimited
 from graph.engine.documents.cache import ByteBoundedCache
 from graph.engine.documents.costs import asks_for_cost
 from graph.engine.documents.persisted import names_document
-from graph.engine.documents.variables import PlainVariables, is_plain
+from graph.engine.documents.variables import as_shown
 from graph.engine.execution.engine import Engine
 from graph.shared.context import BODY_KEY, CONTEXT_KEY, Context
 from graph.shared.errors import RequestError, domain_error, masked, top_level
@@ -279,8 +279,6 @@ class GraphQLHttp:
         variables, name = parts_of(request)
         if body and not variables:
             self._known.put(body, Asked(request, {}, name), KNOWN_BODY_COPIES * len(body))
-        elif body and is_plain(body):
-            variables = PlainVariables(variables)
         return actor, Asked(request, variables, name)
 
     async def read_request(
@@ -384,7 +382,10 @@ class GraphQLHttp:
         body = await self._read_body(scope, receive, headers)
         if len(body) > LARGE_BODY_BYTES:
             await self._large_bodies.turn(network_of(client_address(scope)))
-        return _parse(body, "The body")
+        request = _parse(body, "The body")
+        if isinstance(request, dict) and isinstance(variables := request.get("variables"), dict):
+            request["variables"] = as_shown(variables, body)
+        return request
 
     async def _read_body(self, scope: Scope, receive: Receive, headers: Headers) -> bytes:
         declared = headers.get(b"content-length", b"0")

@@ -11,11 +11,11 @@ import pytest
 
 import server.http
 from graph.engine.execution.engine import Engine
-from graph.shared.json_input import LARGE_TEXT_BYTES, InvalidJson, parse_json
+from graph.shared.json_input import InvalidJson, parse_json
 from server.http import LARGE_BODY_BYTES, GraphQLHttp
 from server.services import Services
 
-FILLING = b"x" * LARGE_TEXT_BYTES
+FILLING = b"x" * 16_384
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graph.engine.documents.limits import VARIABLE_VALUE_LIMIT, check_variables
-from graph.engine.documents.variables import MAX_INPUT_DEPTH, is_plain, refuse_unstorable
+from graph.engine.documents.limits import (
+    MAX_INPUT_DEPTH,
+    VARIABLE_VALUE_LIMIT,
+    check_variables,
+)
+from graph.engine.documents.variables import (
+    PlainVariables,
+    StorableVariables,
+    as_shown,
+    refuse_unstorable,
+)
 from graph.shared.errors import RequestError
 
 # Characters that matter here are rare among all others.
@@ -26,11 +36,20 @@ SPEND = """mutation($input: SpendCreditsInput!) {
   spendCredits(input: $input) { transaction { reason } } }"""
 
 
-def is_refused(variables: dict[str, Any]) -> bool:
-    """Whether the look at each value finds a fault."""
+def is_plain(text: bytes) -> bool:
+    """Whether a JSON text shows that no value in it has a fault."""
+    return isinstance(as_shown({}, text), PlainVariables)
+
+
+def is_storable(text: bytes) -> bool:
+    """Whether it shows that each can be stored."""
+    return isinstance(as_shown({}, text), StorableVariables)
+
+
+def is_refused(look: Callable[[dict[str, Any]], None], variables: dict[str, Any]) -> bool:
+    """Whether a look at each value finds a fault."""
     try:
-        check_variables(variables)
-        refuse_unstorable(variables)
+        look(variables)
     except RequestError:
         return True
     return False
@@ -42,25 +61,43 @@ def test_what_seems_plain_has_no_fault(value: Any, is_escaped: bool) -> None:
     with suppress(UnicodeEncodeError, orjson.JSONDecodeError):  # no JSON at all
         body = text.encode()
         variables = orjson.loads(body)["variables"]
-        assert not (is_plain(body) and is_refused(variables))
+        assert not (is_plain(body) and is_refused(check_variables, variables))
+        assert not (is_storable(body) and is_refused(refuse_unstorable, variables))
 
 
 @pytest.mark.parametrize(
     "value",
-    ["\x00", [{"a": "\x00"}], {"\x00": 1}, "\ud800", [0] * VARIABLE_VALUE_LIMIT],
-    ids=["nul", "inside", "in a key", "half a pair", "many"],
+    ["\x00", [{"a": "\x00"}], {"\x00": 1}, "\ud800"],
+    ids=["nul", "inside", "in a key", "half a pair"],
 )
-def test_what_is_refused_does_not_seem_plain(value: Any) -> None:
-    assert not is_plain(json.dumps({"variables": {"x": value}}).encode())
-    assert is_refused({"x": value})
+def test_what_is_refused_does_not_seem_storable(value: Any) -> None:
+    assert not is_storable(json.dumps({"variables": {"x": value}}).encode())
+    assert is_refused(refuse_unstorable, {"x": value})
 
 
-def test_what_is_nested_too_deeply_does_not_seem_plain() -> None:
+def nested(levels: int) -> Any:
+    """A list in a list, and so on."""
     value: Any = 0
-    for _ in range(MAX_INPUT_DEPTH + 1):
+    for _ in range(levels):
         value = [value]
-    assert not is_plain(json.dumps({"variables": {"x": value}}).encode())
-    assert is_refused({"x": value})
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [
+        ([0] * VARIABLE_VALUE_LIMIT, True),
+        ([0] * (VARIABLE_VALUE_LIMIT - 1), False),
+        ([[0] * 100] * 200, True),
+        ([{"a": 0}] * (VARIABLE_VALUE_LIMIT // 2), True),
+        (nested(MAX_INPUT_DEPTH), True),
+        (nested(MAX_INPUT_DEPTH - 1), False),
+    ],
+    ids=["many", "just as many", "many lists", "many objects", "deep", "just as deep"],
+)
+def test_what_is_too_much_does_not_seem_plain(value: Any, refused: bool) -> None:
+    assert is_refused(check_variables, {"x": value}) is refused
+    assert not (refused and is_plain(json.dumps({"variables": {"x": value}}).encode()))
 
 
 def test_most_texts_are_plain() -> None:

@@ -25,6 +25,7 @@ from settings import Settings
 BRACKET_LIMIT = 50
 # Far beyond what a list of ids or a free value needs; to refuse this many takes about 40 ms.
 VARIABLE_VALUE_LIMIT = 15_000
+MAX_INPUT_DEPTH = 100
 # Linear whatever the text: nothing is tried twice, and an unterminated string is one token.
 _TOKEN = re.compile(
     r'"""(?:[^"\\]++|\\"""|\\|"(?!""))*+(?:"""|\Z)'
@@ -96,16 +97,35 @@ def check_text(text: str, limits: Limits) -> list[str]:
 
 
 def check_variables(given: Mapping[str, Any]) -> None:
-    """Refuses variables that would be costly to coerce."""
-    waiting: list[Any] = [given]
-    for value in waiting:  # grows while objects and lists are opened
+    """Refuses variables that would be costly to coerce, or are nested too deeply."""
+    level: list[Any] = [*given.values()]
+    depth, count = 1, 0
+    while level:
+        count += len(level)
+        if count > VARIABLE_VALUE_LIMIT:
+            raise too_complex(f"Variables may hold {VARIABLE_VALUE_LIMIT} values in all.")
+        if depth > MAX_INPUT_DEPTH:
+            raise RequestError(
+                [GraphQLError(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")],
+                ErrorCode.BAD_USER_INPUT,
+            )
+        level, depth = _inside(level, VARIABLE_VALUE_LIMIT - count), depth + 1
+
+
+def _inside(values: list[Any], most: int) -> list[Any]:
+    """What is in the objects and lists among values; once it is more than `most`, part of it."""
+    found: list[Any] = []
+    for value in values:
         kind = type(value)
         if kind is dict:
-            waiting += value.values()
+            found += value.values()
         elif kind is list:
-            waiting += value
-        if len(waiting) > VARIABLE_VALUE_LIMIT:
-            raise too_complex(f"Variables may hold {VARIABLE_VALUE_LIMIT} values in all.")
+            found += value
+        else:
+            continue
+        if len(found) > most:
+            break
+    return found
 
 
 def check_document(document: DocumentNode, limits: Limits) -> None:

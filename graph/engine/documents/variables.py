@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
+from types import NoneType
 from typing import Any
 
 from graphql import (
@@ -19,30 +20,37 @@ from graphql.execution.values import get_variable_values
 from db.core.errors import ErrorCode
 from graph.engine.documents.coercion import Unusual, read_variables
 from graph.engine.documents.input_faults import described, faults_of_value
-from graph.engine.documents.limits import VARIABLE_VALUE_LIMIT, check_variables
+from graph.engine.documents.limits import (
+    MAX_INPUT_DEPTH,
+    VARIABLE_VALUE_LIMIT,
+    check_variables,
+)
 from graph.engine.documents.operation import Operation, Variables
 from graph.shared.errors import RequestError
 from graph.shared.unstorable import UNSTORABLE, unstorable_place
 
-MAX_INPUT_DEPTH = 100
-_STORABLE = frozenset({int, float, bool})
+_NO_TEXT = frozenset({int, float, bool, NoneType})
 MAX_ERRORS = 20
 
 
-class PlainVariables(dict[str, Any]):
-    """Variables whose JSON text has shown that all of them are storable and within the limits."""
+class StorableVariables(dict[str, Any]):
+    """Variables whose JSON text has shown that all of them are storable."""
 
 
-def is_plain(text: bytes) -> bool:
-    """Whether a JSON text shows this: it saves a look at each value, and most texts are so.
+class PlainVariables(StorableVariables):
+    """Variables whose JSON text has shown that they are also within the limits."""
 
-    A value takes two bytes at least, and only `\\u` can spell what is not storable.
+
+def as_shown(variables: dict[str, Any], text: bytes) -> dict[str, Any]:
+    """Variables, marked with what their JSON text shows: it saves a look at each value.
+
+    Only `\\u` can spell what is not storable, and a value takes two bytes at least.
     """
-    return (
-        len(text) <= VARIABLE_VALUE_LIMIT
-        and b"\\u" not in text
-        and text.count(b"{") + text.count(b"[") <= MAX_INPUT_DEPTH
-    )
+    if b"\\u" in text:
+        return variables
+    if len(text) <= VARIABLE_VALUE_LIMIT and text.count(b"{") + text.count(b"[") <= MAX_INPUT_DEPTH:
+        return PlainVariables(variables)
+    return StorableVariables(variables)
 
 
 def coerce_variables(
@@ -56,9 +64,10 @@ def coerce_variables(
 
     With `only_usual` values that take long, since they may have to be refused, raise `Unusual`.
     """
-    if given and type(given) is not PlainVariables:
+    if given and not isinstance(given, PlainVariables):
         check_variables(given)
-        _refuse_unstorable_variables(given)
+        if not isinstance(given, StorableVariables):
+            _refuse_unstorable_variables(given)
     if operation.variables is not None:
         return operation.variables
     normalized = operation.normalized
@@ -124,23 +133,18 @@ def _refuse_unstorable_variables(given: Mapping[str, Any]) -> None:
         raise RequestError([error], refused.code) from None
 
 
-def refuse_unstorable(value: Any, depth: int = 0) -> None:
+def refuse_unstorable(value: Any) -> None:
     """Postgres text holds neither NUL nor half of a surrogate pair; JSON can spell both."""
-    if depth > MAX_INPUT_DEPTH:
-        raise _bad_input(f"Variables may be nested {MAX_INPUT_DEPTH} levels deep.")
     kind = type(value)
     if kind is str:
         if ("\x00" in value or not value.isascii()) and UNSTORABLE.search(value):
-            raise _bad_input("Text may not contain NUL characters or lone surrogates.")
+            message = "Text may not contain NUL characters or lone surrogates."
+            raise RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
     elif kind is dict:
         for key, item in value.items():
-            refuse_unstorable(key, depth)
-            if item is not None and type(item) not in _STORABLE:
-                refuse_unstorable(item, depth + 1)
+            refuse_unstorable(key)
+            if type(item) not in _NO_TEXT:
+                refuse_unstorable(item)
     elif kind is list:
         for item in value:
-            refuse_unstorable(item, depth + 1)
-
-
-def _bad_input(message: str) -> RequestError:
-    return RequestError([GraphQLError(message)], ErrorCode.BAD_USER_INPUT)
+            refuse_unstorable(item)
