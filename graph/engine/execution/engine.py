@@ -35,7 +35,7 @@ from graph.engine.documents.variables import coerce_variables
 from graph.engine.execution.introspection import Introspection
 from graph.engine.execution.mutation_fields import MutationField
 from graph.engine.execution.payloads import Run, run_mutation
-from graph.engine.execution.subscriptions import SubscriptionPlan
+from graph.engine.execution.subscription_plan import SubscriptionPlan
 from graph.engine.planning.conversion import Conversions
 from graph.engine.planning.faults import FieldFault, FieldFaults, Path, kept, spread
 from graph.engine.planning.gone import LooksGone, looks_gone
