@@ -23,6 +23,7 @@ VERSION = 2
 HEAD = struct.Struct(f">BI{KEY_ID_BYTES}s")
 # NIST SP 800-38D: random nonces of 96 bits, for at most 2^32 messages under one key.
 NONCE_BYTES = 12
+_SEALED_AT = HEAD.size + NONCE_BYTES
 # A value names its rounds. Nobody who writes into the database has a process count for hours.
 MOST_ROUNDS = 10_000_000
 # OWASP's number for PBKDF2-HMAC-SHA256.
@@ -68,12 +69,16 @@ class MasterKey:
 
     def blind(self, column: str, text: str) -> bytes:
         """The keyed hash of a text, for the blind index of a sealed column."""
+        return self.blind_plain(column, text.encode(errors="surrogatepass"))
+
+    def blind_plain(self, column: str, plain: bytes) -> bytes:
+        """The same of a text as it is sealed."""
         begun = self._indexes.get(column)
         if begun is None:
             key = self._made(f"blind {column}")
             begun = self._indexes[column] = hmac.new(key, digestmod="sha256")
         hashed = begun.copy()
-        hashed.update(text.encode(errors="surrogatepass"))
+        hashed.update(plain)
         return hashed.digest()
 
     @cached_property
@@ -139,15 +144,9 @@ class KeyRing:
             raise SealBroken(place) from None
         return plain.decode(errors="surrogatepass")
 
-    def reseal_at(self, place: str, row: RowKey, sealed: bytes) -> tuple[str, bytes]:
-        """The text, and what it is sealed as by the first key, which has been opened once."""
-        text = self.open_at(place, row, sealed)
-        head, nonce, cipher = self.head, secrets.token_bytes(NONCE_BYTES), self.first.cipher(place)
-        plain, bound = text.encode(errors="surrogatepass"), _bound(head, place, row)
-        encrypted = cipher.encrypt(nonce, plain, bound)
-        if cipher.decrypt(nonce, encrypted, bound) != plain:
-            raise SealBroken(place)
-        return text, head + nonce + encrypted
+    def resealing(self, place: str) -> Resealing:
+        """What seals many values of a place anew."""
+        return Resealing(self, place)
 
     def blind_at(self, place: str, text: str) -> bytes:
         """What a blind index of a place holds of a text."""
@@ -187,6 +186,61 @@ class KeyRing:
         return found
 
 
+class Resealing:
+    """Seals values of one place anew by the first key of a ring, each for its row.
+
+    What all of them share is made once: a rotation has millions.
+    """
+
+    def __init__(self, ring: KeyRing, place: str) -> None:
+        self._ring, self._place = ring, place
+        self._head, self._cipher = ring.head, ring.first.cipher(place)
+        self._bound = _bound_place(self._head, place)
+        # By the head of a value: the cipher that opens it, and what it is bound to before its row.
+        self._openers: dict[bytes, tuple[AESGCM, bytes]] = {}
+
+    def nonces(self, count: int) -> list[bytes]:
+        """So many, from one reading of the system's random numbers."""
+        drawn = secrets.token_bytes(NONCE_BYTES * count)
+        return [drawn[at : at + NONCE_BYTES] for at in range(0, len(drawn), NONCE_BYTES)]
+
+    def reseal(self, row: RowKey, sealed: bytes, nonce: bytes) -> tuple[bytes, bytes]:
+        """The text as it is sealed, and its new sealed value, which has been opened once.
+
+        `nonce` must never have been used. Raises `SealBroken` as opening does.
+        """
+        written = row_text(row).encode(errors="surrogatepass")
+        plain, bound = self._opened(row, written, sealed), self._bound + written
+        encrypted = self._cipher.encrypt(nonce, plain, bound)
+        try:
+            is_same = self._cipher.decrypt(nonce, encrypted, bound) == plain
+        except InvalidTag:
+            is_same = False
+        if not is_same:
+            raise SealBroken(self._place)
+        return plain, self._head + nonce + encrypted
+
+    def _opened(self, row: RowKey, written: bytes, sealed: bytes) -> bytes:
+        opener = self._openers.get(sealed[: HEAD.size])
+        if opener is None:
+            text = self._ring.open_at(self._place, row, sealed)
+            self._remember(sealed[: HEAD.size])
+            return text.encode(errors="surrogatepass")
+        cipher, bound = opener
+        nonce, encrypted = sealed[HEAD.size : HEAD.size + NONCE_BYTES], sealed[_SEALED_AT:]
+        try:
+            return cipher.decrypt(nonce, encrypted, bound + written)
+        except (InvalidTag, ValueError):
+            raise SealBroken(self._place) from None
+
+    def _remember(self, head: bytes) -> None:
+        """Keeps what opens values with a head; those of the first format name no key like this."""
+        version, rounds, key_id = HEAD.unpack(head)
+        key = self._ring.find(rounds, key_id) if version == VERSION else None
+        if key is not None:
+            self._openers[head] = key.cipher(self._place), _bound_place(head, self._place)
+
+
 def split_keys(written: str) -> list[str]:
     """The master keys of a list with commas."""
     return [one.strip() for one in written.split(",") if one.strip()]
@@ -198,5 +252,9 @@ def row_text(row: RowKey) -> str:
 
 
 def _bound(head: bytes, place: str, row: RowKey) -> bytes:
+    return _bound_place(head, place) + row_text(row).encode(errors="surrogatepass")
+
+
+def _bound_place(head: bytes, place: str) -> bytes:
     # No name of a place has a null, so nothing can be shifted between the parts.
-    return b"\0".join((head, place.encode(), row_text(row).encode(errors="surrogatepass")))
+    return b"\0".join((head, place.encode(), b""))

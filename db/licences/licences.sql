@@ -85,7 +85,7 @@ begin
     end if;
     insert into public.licences (product_id, seller_id, owner_id, sale_id, source, max_activations)
     values (wanted_product, product.seller_id, buyer_id, wanted_sale, 'SOLD', product.max_activations)
-    on conflict (sale_id) do nothing returning id into made;
+    on conflict (sale_id) where sale_id is not null do nothing returning id into made;
     if made is not null then
         perform app.enqueue('make_licence_key', jsonb_build_object('licence_id', made), made::text);
     end if;

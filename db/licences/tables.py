@@ -19,9 +19,10 @@ from db.core.sealed import BlindIndex, Sealed
 ACTIVATIONS_LIMIT = 10_000
 
 
-def _sparse(name: str, column: str, *more: str) -> Index:
+def _sparse(name: str, column: str, *more: str, unique: bool = False) -> Index:
     """An index of the rows that have the column: the others are written without it."""
-    return Index(name, column, *more, postgresql_where=text(f"{column} is not null"))
+    is_set = text(f"{column} is not null")
+    return Index(name, column, *more, unique=unique, postgresql_where=is_set)
 
 
 class LicenceStatus(State):
@@ -97,7 +98,7 @@ class Licence(Base):
         ),
         CheckConstraint("status <> 'REDEEMED' or redeemed_at is not null", name="redeemed_at"),
         Index("uq_licences_key_hash", "key_hash", unique=True),
-        Index("uq_licences_sale_id", "sale_id", unique=True),
+        _sparse("uq_licences_sale_id", "sale_id", unique=True),
         _sparse("ix_licences_product_id_created_at_id", "product_id", "created_at", "id"),
         _sparse(
             "ix_licences_developer_product_id_created_at_id",
@@ -107,8 +108,8 @@ class Licence(Base):
         ),
         _sparse("ix_licences_roblox_id", "roblox_id"),
         Index("ix_licences_seller_id_created_at_id", "seller_id", "created_at", "id"),
-        Index("ix_licences_owner_id_created_at_id", "owner_id", "created_at", "id"),
-        Index("ix_licences_discord_id", "discord_id"),
+        _sparse("ix_licences_owner_id_created_at_id", "owner_id", "created_at", "id"),
+        _sparse("ix_licences_discord_id", "discord_id"),
     )
     access = Access(
         read=AnyOf(Owner("owner_id"), Owner("seller_id"), Admin()),

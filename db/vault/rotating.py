@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequenc
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 import orjson
@@ -36,8 +36,6 @@ _NOTE = "insert into audit_log (action, detail) values ($1, $2::jsonb)"
 
 Report = Callable[[str, int, int], None]
 Key = tuple[Any, ...]
-# Where a row has no value to seal: neither a text nor a sealed one.
-_NOTHING = (None, None)
 
 
 @dataclass(frozen=True)
@@ -167,6 +165,10 @@ class _Rotation:
     writing: asyncpg.Connection
     reading: asyncpg.Connection
 
+    @cached_property
+    def _resealer(self) -> Resealer:
+        return Resealer(self.of, self.vault)
+
     async def run(self, report: Report, batch_rows: int) -> None:
         """Seals what another key has sealed, until nothing of that is left that opens."""
         name, rows = str(self.of.table.name), self.done.rows
@@ -199,7 +201,11 @@ class _Rotation:
             yield sealed
 
     def _sealed(self, rows: Sequence[asyncpg.Record]) -> list[list[Any]]:
-        return _sealed_anew(self.of, self.vault, rows, self.done)
+        sealed, broken = self._resealer.sealed(cast("Sequence[Mapping[str, Any]]", rows))
+        if broken:
+            name = str(self.of.table.name)
+            self.done.broken[name] = self.done.broken.get(name, 0) + broken
+        return sealed
 
     async def _pages(self, batch_rows: int) -> AsyncGenerator[Sequence[asyncpg.Record]]:
         """The rows to seal, by their keys; each page is read while the one before is used."""
@@ -221,34 +227,54 @@ class _Rotation:
         return rows
 
 
-def _sealed_anew(
-    one: SealedTable, vault: Vault, rows: Sequence[asyncpg.Record], done: Rotated
-) -> list[list[Any]]:
-    """What `update` takes: a list for each parameter, of the rows that open."""
-    name = str(one.table.name)
-    places = [(c, f"{name}.{c}", row_column(one.table, c)) for c in one.columns]
-    indexed = [(one.columns.index(of), f"{name}.{of}") for of in one.indexes.values()]
-    # Not a tuple for each row: so many of them have the garbage collector run for every batch.
-    kept: list[list[Any]] = [[] for _ in (*one.keys, *one.columns)]
-    new: list[list[bytes | None]] = [[] for _ in one.columns]
-    blind: list[list[bytes | None]] = [[] for _ in indexed]
-    for row in rows:
-        try:
-            sealed = [
-                _NOTHING if row[c] is None else vault.reseal_at(place, row[bound], row[c])
-                for c, place, bound in places
-            ]
-        except SealBroken:
-            done.broken[name] = done.broken.get(name, 0) + 1
-            continue
-        for column, key in zip(kept, (*one.keys, *one.columns), strict=True):
-            column.append(row[key])
-        for column, (_, value) in zip(new, sealed, strict=True):
-            column.append(value)
-        for column, (n, place) in zip(blind, indexed, strict=True):
-            text, _ = sealed[n]
-            column.append(None if text is None else vault.blind_at(place, text))
-    return [*kept, *new, *blind]
+class Resealer:
+    """Seals rows of a table anew, and makes their blind indexes.
+
+    A column at a time, and in lists, not in a tuple for each row: so many of them would have the
+    garbage collector run for every batch.
+    """
+
+    def __init__(self, one: SealedTable, vault: Vault) -> None:
+        self._kept = (*one.keys, *one.columns)
+        self._columns = {
+            name: (row_column(one.table, name), vault.resealing(f"{one.table.name}.{name}"))
+            for name in one.columns
+        }
+        self._indexed = [(of, f"{one.table.name}.{of}") for of in one.indexes.values()]
+        self._vault = vault
+
+    def sealed(self, rows: Sequence[Mapping[str, Any]]) -> tuple[list[list[Any]], int]:
+        """What `update` takes, a list for each parameter; and how many rows do not open."""
+        broken: set[int] = set()
+        new = {name: self._column(rows, name, broken) for name in self._columns}
+        made = [[row[name] for row in rows] for name in self._kept]
+        made += [sealed for _, sealed in new.values()]
+        blind = self._vault.first.blind_plain
+        made += [
+            [None if plain is None else blind(place, plain) for plain in new[of][0]]
+            for of, place in self._indexed
+        ]
+        if broken:
+            made = [[one for n, one in enumerate(column) if n not in broken] for column in made]
+        return made, len(broken)
+
+    def _column(
+        self, rows: Sequence[Mapping[str, Any]], name: str, broken: set[int]
+    ) -> tuple[list[bytes | None], list[bytes | None]]:
+        """The texts of a column, and what they are sealed as; `broken` gets those that stay."""
+        bound, resealing = self._columns[name]
+        texts: list[bytes | None] = []
+        sealed: list[bytes | None] = []
+        for n, (row, nonce) in enumerate(zip(rows, resealing.nonces(len(rows)), strict=True)):
+            text = after = None
+            if row[name] is not None:
+                try:
+                    text, after = resealing.reseal(row[bound], row[name], nonce)
+                except SealBroken:
+                    broken.add(n)
+            texts.append(text)
+            sealed.append(after)
+        return texts, sealed
 
 
 async def note_secrets(owner_url: str, entries: Sequence[Mapping[str, object]]) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import stat
 from pathlib import Path
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import MetaData, Text
+from sqlalchemy import MetaData, Table, Text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from db.core.access import Access, Nobody, Owner, Watch
@@ -21,6 +22,7 @@ from db.core.sealed import BlindIndex, Sealed, blind_indexes
 from db.factors.tables import TotpFactor
 from db.leaving.archives import exported_tables
 from db.push.tables import PushToken
+from db.vault.rotating import Resealer, SealedTable
 from db.vault.sealing import Vault
 from settings import Settings, SettingsError
 from vault_keys import SealBroken, master_key
@@ -115,6 +117,41 @@ def test_requirement_3_5_keys_rotate(given: pytest.MonkeyPatch) -> None:
     given.setenv("VAULT_MASTER_KEY", SECOND)
     with pytest.raises(SealBroken):
         Vault(Settings()).open(Probe.sealed_key, ROW, sealed)
+
+
+def test_many_rows_are_sealed_anew_at_once_but_for_those_that_do_not_open(
+    given: pytest.MonkeyPatch,
+) -> None:
+    old = Vault(Settings())
+    given.setenv("VAULT_MASTER_KEY", f"{SECOND},{FIRST}")
+    both = Vault(Settings())
+    rows: list[dict[str, Any]] = [
+        {
+            "id": (row := uuid4()),
+            "sealed_key": old.seal(Probe.sealed_key, row, f"key {n}"),
+            "sealed_token": both.seal(Probe.sealed_token, row, "token") if n % 2 else None,
+        }
+        for n in range(6)
+    ]
+    rows[1]["sealed_key"], rows[3]["sealed_token"] = rows[0]["sealed_key"], b"\x02"
+    resealer = Resealer(SealedTable(cast("Table", Probe.__table__)), both)
+    (ids, keys, tokens, new_keys, new_tokens, indexes), broken = resealer.sealed(rows)
+    assert broken == 2
+    assert ids == [rows[n]["id"] for n in (0, 2, 4, 5)]
+    assert (keys, tokens) == tuple(
+        [rows[n][name] for n in (0, 2, 4, 5)] for name in ("sealed_key", "sealed_token")
+    )
+    given.setenv("VAULT_MASTER_KEY", SECOND)
+    new = Vault(Settings())
+    for n, row, key, token, index in zip(
+        (0, 2, 4, 5), ids, new_keys, new_tokens, indexes, strict=True
+    ):
+        assert new.open(Probe.sealed_key, row, key) == f"key {n}"
+        assert index == new.blind(Probe.key_index, f"key {n}")
+        assert token is None or new.open(Probe.sealed_token, row, token) == "token"
+    assert [token is None for token in new_tokens] == [True, True, True, False]
+    # No two values have the same nonce.
+    assert len({one[9:21] for one in (*new_keys, *new_tokens[3:])}) == 5
 
 
 def test_a_blind_index_is_the_same_for_equal_texts_of_one_column(given: pytest.MonkeyPatch) -> None:
