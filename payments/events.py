@@ -77,12 +77,16 @@ class PaymentSucceeded(PaymentEvent):
     `paid_until` is when the time that it pays for ends, where the provider counts that itself. A
     payment that `renews` belongs to a subscription whose first order the references find: it
     becomes an order of its own. With it the time ends now that is left of the purchases that it
-    `replaces`: their names at the provider, each of whose payments has time of its own.
+    `replaces`: their names at the provider, each of whose payments has time of its own. Where the
+    new one is a part of the same purchase, `began_at` says which of these were before it. Money
+    that came back `after_refund_of` another payment waits until that refund is told of.
     """
 
     paid_until: datetime | None = None
     renews: bool = False
     replaces: tuple[str, ...] = ()
+    began_at: datetime | None = None
+    after_refund_of: str | None = None
     purchase: Purchase | None = None
 
 

@@ -47,6 +47,9 @@ begin
         perform app.queue_acknowledgement(from_provider, event ->> 'payment_id', event ->> 'purchase');
         return;
     end if;
+    if event ->> 'after_refund_of' is not null then
+        perform app.await_refund(from_provider, event ->> 'after_refund_of');
+    end if;
     if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
         order_id := app.order_of_purchase(from_provider, event);
     end if;
@@ -71,10 +74,26 @@ begin
             taken := app.end_ordered_plan(order_id);
             update public.orders o set credits_taken_back = o.credits_taken_back + taken
             where o.id = order_id and taken > 0;
+            perform app.end_subscription_transaction(order_id);
         else
             select a.order_id, a.doubt, a.doubt_detail into order_id, doubt, doubt_detail
             from app.apply_payment(from_provider, order_id, event) a;
     end case;
+end;
+$$;
+
+-- Parks an event until a payment has been refunded.
+create or replace function app.await_refund(from_provider text, payment text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    known text := (select p.status from public.payments p
+        where p.provider = from_provider and p.provider_payment_id = payment);
+begin
+    if known is null or known in ('PENDING', 'FAILED') then
+        perform app.park_event(payment);
+    elsif known not in ('REFUNDED', 'PARTIALLY_REFUNDED') then
+        perform app.park_event('refund:' || payment);
+    end if;
 end;
 $$;
 
@@ -183,7 +202,7 @@ begin
     if is_higher then
         perform app.fulfil_order(ordered, payment, until_then);
     end if;
-    has_ended := app.end_replaced_purchases(ordered, replaced);
+    has_ended := app.end_replaced_purchases(ordered, replaced, (event ->> 'began_at')::timestamptz);
     if not is_higher then
         perform app.fulfil_order(ordered, payment, until_then);
     end if;
@@ -237,6 +256,7 @@ begin
     select * into payment from public.payments p where p.id = payment.id for update;
     if event ->> 'type' = 'Refunded' then
         perform app.note_refund(payment, event);
+        perform app.wake_webhooks(from_provider, 'refund:' || payment.provider_payment_id);
     else
         perform app.note_dispute(payment, event);
         perform app.queue_transfer(held.locked, event);
@@ -460,7 +480,7 @@ end;
 $$;
 
 revoke execute on function
-    app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
+    app.apply_payment_event(text, jsonb), app.await_refund(text, text), app.check_payment(public.orders, uuid, jsonb),
     app.apply_payment(text, uuid, jsonb), app.fulfil_in_place(public.orders, uuid, jsonb),
     app.fulfil_order(public.orders, uuid, timestamptz),
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),

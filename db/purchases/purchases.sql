@@ -104,6 +104,7 @@ begin
     returning * into told;
     if told.id is not null and told.user_id is not null and told.status <> 'REFUNDED' then
         perform app.follow_subscription(told, (event ->> 'has_ended')::boolean);
+        perform app.end_changed_subscription(told, ordered);
     end if;
     return ordered.id;
 end;
@@ -184,9 +185,10 @@ begin
 end;
 $$;
 
--- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them. Where
--- nothing else is paid, the plan waits for that order's time with its own over. Returns whether anything ended.
-create or replace function app.end_replaced_purchases(by_order public.orders, names text[]) returns boolean
+-- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them: of
+-- what began `before` a time, where there is one. Where nothing else is paid, the plan waits for that order's time with
+-- its own over. Returns whether anything ended.
+create or replace function app.end_replaced_purchases(by_order public.orders, names text[], before timestamptz) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     has_ended boolean;
@@ -197,6 +199,7 @@ begin
             updated_at = clock_timestamp()
         where t.user_id = by_order.user_id and t.provider = by_order.provider and t.purchase_id = any (names)
             and t.order_id <> by_order.id and t.status in ('ACTIVE', 'CANCELLED')
+            and t.started_at < coalesce(before, 'infinity')
         returning t.order_id)
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
     from replaced r where p.reference = r.order_id::text and p.revoked_at is null and p.ends_at > now();
@@ -209,6 +212,32 @@ begin
     end if;
     return has_ended;
 end;
+$$;
+
+-- Ends what a payment gave that is told of behind the change which replaced it: another product of the same purchase
+-- that began while its time went on. A renewal begins no more than a day before.
+create or replace function app.end_changed_subscription(told public.subscription_transactions, ordered public.orders) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if told.status in ('ACTIVE', 'CANCELLED') and exists (
+        select from public.subscription_transactions t join public.orders o on o.id = t.order_id
+        where t.user_id = told.user_id and t.provider = told.provider and t.purchase_id = told.purchase_id
+            and t.started_at > told.started_at and t.started_at < told.expires_at - interval '1 day'
+            and o.product_id <> ordered.product_id)
+    then
+        perform app.end_ordered_plan(ordered.id);
+        perform app.end_subscription_transaction(ordered.id);
+    end if;
+end;
+$$;
+
+-- Notes that the subscription of an order is over before its time.
+create or replace function app.end_subscription_transaction(wanted uuid) returns void
+language sql security definer set search_path = pg_catalog, pg_temp as $$
+    update public.subscription_transactions t
+    set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
+        updated_at = clock_timestamp()
+    where t.order_id = wanted and t.status in ('ACTIVE', 'CANCELLED');
 $$;
 
 -- Queues a job that tells a store that a purchase was given: it would take it back.
@@ -248,7 +277,9 @@ revoke execute on function
     app.follow_subscription(public.subscription_transactions, boolean),
     app.extend_ordered_plan(public.subscription_transactions),
     app.cut_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
-    app.end_replaced_purchases(public.orders, text[]), app.queue_acknowledgement(text, text, text),
+    app.end_replaced_purchases(public.orders, text[], timestamptz),
+    app.end_changed_subscription(public.subscription_transactions, public.orders), app.end_subscription_transaction(uuid),
+    app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;
 grant execute on function
