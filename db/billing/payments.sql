@@ -62,7 +62,8 @@ begin
         select event || jsonb_build_object(
             'amount_cents', coalesce((event ->> 'amount_cents')::integer, o.amount_cents),
             'currency', case when event ->> 'amount_cents' is null then o.currency
-                else coalesce(event ->> 'currency', o.currency) end)
+                else coalesce(event ->> 'currency', o.currency) end,
+            'is_price_assumed', event -> 'amount_cents' = 'null')
         into event from public.orders o where o.id = order_id;
     end if;
     case kind
@@ -133,6 +134,7 @@ declare
     told text := case event ->> 'type'
         when 'PaymentSucceeded' then 'SUCCEEDED' when 'PaymentPending' then 'PENDING' else 'FAILED' end;
     payment public.payments;
+    is_booked boolean;
 begin
     order_id := wanted;
     select * into payment from public.payments p
@@ -143,9 +145,11 @@ begin
             perform app.refuse_event('ORDER_MISMATCH', 'the payment is another order''s');
         end if;
         order_id := payment.order_id;
+        perform app.correct_purchase(payment, event);
         return;
     end if;
-    if payment.status not in ('PENDING', 'FAILED') and jsonb_typeof(event #> '{purchase,user_names}') = 'array'
+    is_booked := coalesce(payment.status not in ('PENDING', 'FAILED'), false) and jsonb_typeof(event -> 'purchase') = 'object';
+    if is_booked and jsonb_typeof(event #> '{purchase,user_names}') = 'array'
         and app.merged_into((event ->> 'user_id')::uuid) is distinct from held.owner_id then
         -- It is booked. Its provider names who has the purchase by now: after a transfer that is another than who paid.
         return;
@@ -154,7 +158,11 @@ begin
         ordered := app.renewed_order(ordered, event);
         order_id := ordered.id;
     end if;
-    perform app.check_payment(ordered, held.owner_id, event);
+    perform app.check_payment(ordered, held.owner_id, event || case when is_booked
+        then jsonb_build_object('amount_cents', ordered.amount_cents, 'currency', ordered.currency) else '{}' end);
+    if is_booked then
+        perform app.correct_purchase(payment, event);
+    end if;
     perform app.note_references(from_provider, wanted,
         array(select jsonb_array_elements_text(event -> 'references')));
     if payment.id is not null and (payment.status = told or payment.status not in ('PENDING', 'FAILED')
@@ -182,6 +190,24 @@ begin
         end if;
         perform app.wake_webhooks(from_provider, payment.provider_payment_id);
         perform app.wake_webhooks(from_provider, 'order:' || ordered.id);
+    end if;
+end;
+$$;
+
+-- Has a purchase that began at its provider, and is booked, say what was charged as it is told of last: it may have been
+-- booked before that was known. Of what has gone back in part, the price stays.
+create or replace function app.correct_purchase(payment public.payments, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    cents constant integer := (event ->> 'amount_cents')::integer;
+begin
+    if payment.status = 'SUCCEEDED' and payment.refunded_cents = 0 and jsonb_typeof(event -> 'purchase') = 'object'
+        and not coalesce((event ->> 'is_price_assumed')::boolean, false)
+        and (payment.amount_cents, payment.currency) <> (cents, event ->> 'currency')
+    then
+        update public.payments p set amount_cents = cents, currency = event ->> 'currency', updated_at = now()
+        where p.id = payment.id;
+        update public.orders o set amount_cents = cents, currency = event ->> 'currency' where o.id = payment.order_id;
     end if;
 end;
 $$;
@@ -481,7 +507,7 @@ $$;
 
 revoke execute on function
     app.apply_payment_event(text, jsonb), app.await_refund(text, text), app.check_payment(public.orders, uuid, jsonb),
-    app.apply_payment(text, uuid, jsonb), app.fulfil_in_place(public.orders, uuid, jsonb),
+    app.apply_payment(text, uuid, jsonb), app.correct_purchase(public.payments, jsonb), app.fulfil_in_place(public.orders, uuid, jsonb),
     app.fulfil_order(public.orders, uuid, timestamptz),
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
     app.note_dispute(public.payments, jsonb), app.money_back(uuid),
