@@ -6,6 +6,7 @@ https://developer.apple.com/documentation/appstoreserverapi/jwstransactiondecode
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -16,7 +17,6 @@ from payments.events import (
     ProviderEvent,
     Purchase,
     Refunded,
-    SubscriptionEnded,
     SubscriptionState,
 )
 
@@ -55,7 +55,7 @@ def notice_events(
         is_later = kind == "DID_CHANGE_RENEWAL_PREF" and subtype != "UPGRADE"
         return () if is_later else purchase_events(transaction, renewal)
     if kind in _GIVEN_BACK:
-        return _given_back(transaction)
+        return _given_back(transaction, renewal)
     if kind == _REVERSED:
         return _paid_again(transaction)
     # Without a period of grace of Apple's, what this server grants counts.
@@ -75,7 +75,7 @@ def purchase_events(
     if _renews(transaction):
         events.append(_state(transaction, renewal))
     if transaction.revocationDate is not None:
-        events.extend(_given_back(transaction))
+        events.extend(_given_back(transaction, renewal))
     return tuple(events)
 
 
@@ -143,12 +143,13 @@ def _state(
     )
 
 
-def _given_back(transaction: Transaction) -> tuple[ProviderEvent, ...]:
+def _given_back(transaction: Transaction, renewal: Renewal | None) -> tuple[ProviderEvent, ...]:
     """A refund; what goes back of a subscription by proportion is the time that is left of it."""
     refund = _refund(transaction)
     if not _renews(transaction) or refund.amount_cents >= _price(transaction):
         return (refund,)
-    return (refund, SubscriptionEnded(references=(), payment_id=_id(transaction)))
+    ended = _state(transaction, renewal, has_ended=True)
+    return (refund, replace(ended, expires_at=moment(transaction.revocationDate)))
 
 
 def _refund(transaction: Transaction) -> Refunded:

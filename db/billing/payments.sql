@@ -36,6 +36,14 @@ begin
     if kind = 'Refunded' and event ->> 'payment_id' is null then
         event := event || jsonb_build_object('payment_id', app.payment_of_refund(order_id));
     end if;
+    if coalesce((event ->> 'if_known')::boolean, false) and not exists (select from public.payments p
+        where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id') then
+        return;
+    elsif coalesce((event ->> 'is_one_of_several')::boolean, false) and not app.is_known_product(from_provider, event ->> 'product') then
+        doubt := 'PRODUCT_MISMATCH';
+        doubt_detail := 'one of several things that were bought together is no product of ours';
+        return;
+    end if;
     if kind in ('Refunded', 'DisputeOpened', 'DisputeClosed') then
         order_id := app.apply_to_payment(from_provider, event);
         perform app.refund_subscription(order_id);
@@ -75,7 +83,6 @@ begin
             taken := app.end_ordered_plan(order_id);
             update public.orders o set credits_taken_back = o.credits_taken_back + taken
             where o.id = order_id and taken > 0;
-            perform app.end_subscription_transaction(order_id);
         else
             select a.order_id, a.doubt, a.doubt_detail into order_id, doubt, doubt_detail
             from app.apply_payment(from_provider, order_id, event) a;

@@ -22,6 +22,9 @@ begin
         applied := app.apply_payment_event(from_provider, event);
         claimed := coalesce(claimed, applied.order_id);
     end loop;
+    if claimed is null then
+        perform app.refuse_event('PRODUCT_MISMATCH', 'nothing of it is a product of ours');
+    end if;
     return claimed;
 exception when sqlstate 'TG001' then
     get stacked diagnostics reason = pg_exception_hint, detail = message_text;
@@ -187,7 +190,7 @@ $$;
 
 -- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them: of
 -- what began `before` a time, where there is one. Where nothing else is paid, the plan waits for that order's time with
--- its own over. Returns whether anything ended.
+-- its own over. The items of one purchase have its name before their own. Returns whether anything ended.
 create or replace function app.end_replaced_purchases(by_order public.orders, names text[], before timestamptz) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
@@ -197,7 +200,7 @@ begin
         update public.subscription_transactions t
         set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
             updated_at = clock_timestamp()
-        where t.user_id = by_order.user_id and t.provider = by_order.provider and t.purchase_id = any (names)
+        where t.user_id = by_order.user_id and t.provider = by_order.provider and split_part(t.purchase_id, ' ', 1) = any (names)
             and t.order_id <> by_order.id and t.status in ('ACTIVE', 'CANCELLED')
             and t.started_at < coalesce(before, 'infinity')
         returning t.order_id)
@@ -219,25 +222,23 @@ $$;
 create or replace function app.end_changed_subscription(told public.subscription_transactions, ordered public.orders) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
-    if told.status in ('ACTIVE', 'CANCELLED') and exists (
-        select from public.subscription_transactions t join public.orders o on o.id = t.order_id
-        where t.user_id = told.user_id and t.provider = told.provider and t.purchase_id = told.purchase_id
-            and t.started_at > told.started_at and t.started_at < told.expires_at - interval '1 day'
-            and o.product_id <> ordered.product_id)
-    then
-        perform app.end_ordered_plan(ordered.id);
-        perform app.end_subscription_transaction(ordered.id);
-    end if;
-end;
-$$;
-
--- Notes that the subscription of an order is over before its time.
-create or replace function app.end_subscription_transaction(wanted uuid) returns void
-language sql security definer set search_path = pg_catalog, pg_temp as $$
     update public.subscription_transactions t
     set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
         updated_at = clock_timestamp()
-    where t.order_id = wanted and t.status in ('ACTIVE', 'CANCELLED');
+    where t.id = told.id and t.status in ('ACTIVE', 'CANCELLED') and exists (
+        select from public.subscription_transactions n join public.orders o on o.id = n.order_id
+        where n.user_id = t.user_id and n.provider = t.provider and n.purchase_id = t.purchase_id
+            and n.started_at > t.started_at and n.started_at < t.expires_at - interval '1 day'
+            and o.product_id <> ordered.product_id);
+    if not found then
+        return;
+    end if;
+    update public.plan_periods p set ends_at = greatest(p.starts_at, now())
+    where p.reference = ordered.id::text and p.revoked_at is null and p.ends_at > now();
+    if found and not app.follow_plan_periods(told.user_id, false) then
+        perform app.close_plan(told.user_id);
+    end if;
+end;
 $$;
 
 -- Queues a job that tells a store that a purchase was given: it would take it back.
@@ -278,7 +279,7 @@ revoke execute on function
     app.extend_ordered_plan(public.subscription_transactions),
     app.cut_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
     app.end_replaced_purchases(public.orders, text[], timestamptz),
-    app.end_changed_subscription(public.subscription_transactions, public.orders), app.end_subscription_transaction(uuid),
+    app.end_changed_subscription(public.subscription_transactions, public.orders),
     app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;

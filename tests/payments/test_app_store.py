@@ -17,15 +17,10 @@ from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from payments.app_store import AppStoreProvider, make_app_store
+from payments.app_store_events import moment
 from payments.base import Delivery, DeliveryRefusal, DeliveryRefused, PaidOrder
 from payments.checkouts import Checkouts
-from payments.events import (
-    NeedsOperator,
-    PaymentSucceeded,
-    Refunded,
-    SubscriptionEnded,
-    SubscriptionState,
-)
+from payments.events import NeedsOperator, PaymentSucceeded, Refunded, SubscriptionState
 from payments.purchases import Purchases
 from settings import Settings
 from tests.fakes import app_store
@@ -130,7 +125,8 @@ def test_a_part_that_went_back_is_a_part_of_the_price(provider: AppStoreProvider
     event, end = provider.parse(told("REFUND", about)).events
     assert isinstance(event, Refunded)
     assert (event.payment_id, event.amount_cents) == ("2", 124)
-    assert end == SubscriptionEnded(references=(), payment_id="2")
+    assert isinstance(end, SubscriptionState)
+    assert (end.payment_id, end.has_ended, end.expires_at) == ("2", True, moment(milliseconds(NOW)))
 
 
 OTHERS = app_store.authority("somebody else")
