@@ -70,8 +70,8 @@ def subscription_events(
             events += _item_paid(said, item, order, tuple(references), buyer)
         events.append(_item_state(said, item, order, tuple(references), asked_at, is_over=is_over))
     if said.get("acknowledgementState") == "ACKNOWLEDGEMENT_STATE_PENDING":
-        purchase = f"subscriptions/{items[0].get('productId')}/tokens/{token}"
         for item in items:
+            purchase = f"subscriptions/{item.get('productId')}/tokens/{token}"
             payment_id = _payment_id(orders[_order_id(item, said)], item)
             events.append(_due(payment_id, purchase, if_known=len(items) > 1))
     return tuple(events)

@@ -81,9 +81,15 @@ async def test_what_is_ours_counts_wherever_it_stands_and_the_rest_is_for_a_pers
     one.pays(order_id, {"premium": 499, "unheard-of": 100})
     items = [item_of("unheard-of", order_id, NOW + MONTH)]
     items.insert(place, item_of("premium", order_id, NOW + MONTH))
-    await one.has(*items, kind=PURCHASED)
+    await one.has(*items, kind=PURCHASED, acknowledgementState=PENDING)
     assert await store.plan(one.user) == ("pro", "ACTIVE", True)
     assert await one.paid() == [("store-month", 499, "SUCCEEDED")]
+    jobs = await store.owner.fetch(
+        "select convert_from(payload, 'UTF8')::jsonb ->> 'purchase' from queue.pgqueuer"
+        " where entrypoint = 'acknowledge_purchase' and dedupe_key like '%' || $1 || '%'",
+        order_id,
+    )
+    assert [row[0] for row in jobs] == [f"subscriptions/premium/tokens/{one.token}"]
     assert await store.quarantined(one.user.user_id or "") == ["PRODUCT_MISMATCH"]
     # The order's refund is that of what it paid for here.
     one.pays(order_id, {"premium": 499, "unheard-of": 100}, state="REFUNDED")
