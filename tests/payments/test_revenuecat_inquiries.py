@@ -145,6 +145,10 @@ async def test_what_a_booked_purchase_cost_is_what_is_said_of_it_last(
     fake.knows(buyer.user_id, non_subscriptions={CREDITS: [purchase(once)]})
     assert await ask(store, provider, buyer) == "PROCESSED"
     assert await store.shop.wallet(buyer) == (before + 50 - 25, 0, 0)
+    kept = await store.shop.owner.fetchrow(
+        "select amount_cents, currency, status from payments where provider_payment_id = $1", once
+    )
+    assert tuple(kept or ()) == (2699, "EUR", "PARTIALLY_REFUNDED")
 
 
 async def test_a_refund_and_an_end_that_were_not_told_of_are_found(
