@@ -6,6 +6,7 @@ https://developer.apple.com/documentation/appstoreserverapi/jwstransactiondecode
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _RENEWABLE = "Auto-Renewable Subscription"
 _SHARED = "FAMILY_SHARED"
+# Somebody bought it; the system makes renewals, also those by which a downgrade comes. Source:
+# https://developer.apple.com/documentation/appstoreserverapi/transactionreason
+_BOUGHT = "PURCHASE"
 # A transaction of these has been paid.
 _PAID = frozenset(
     {"SUBSCRIBED", "DID_RENEW", "OFFER_REDEEMED", "ONE_TIME_CHARGE", "DID_CHANGE_RENEWAL_PREF"}
@@ -51,7 +55,7 @@ def notice_events(
         is_later = kind == "DID_CHANGE_RENEWAL_PREF" and subtype != "UPGRADE"
         return () if is_later else purchase_events(transaction, renewal)
     if kind in _GIVEN_BACK:
-        return (_refund(transaction),)
+        return _given_back(transaction, renewal)
     if kind == _REVERSED:
         return _paid_again(transaction)
     # Without a period of grace of Apple's, what this server grants counts.
@@ -71,7 +75,7 @@ def purchase_events(
     if _renews(transaction):
         events.append(_state(transaction, renewal))
     if transaction.revocationDate is not None:
-        events.append(_refund(transaction))
+        events.extend(_given_back(transaction, renewal))
     return tuple(events)
 
 
@@ -93,27 +97,59 @@ def _payment(transaction: Transaction, buyer: UUID | None) -> PaymentSucceeded:
         currency=_currency(transaction),
         product=product,
         user_id=user,
-        paid_until=moment(transaction.expiresDate) if _renews(transaction) else None,
+        paid_until=_paid_until(transaction) if _renews(transaction) else None,
         renews=_renews(transaction),
+        replaces=_replaced(transaction),
+        began_at=moment(transaction.purchaseDate) if _renews(transaction) else None,
         purchase=Purchase(user_id=user, price_id=product) if user and product else None,
     )
+
+
+def _replaced(transaction: Transaction) -> tuple[str, ...]:
+    """What somebody bought in a subscription that ran already is an upgrade, or as good as one.
+
+    It begins at once, and Apple gives the rest of what was paid before back by proportion, so that
+    none of it is left, also when the new payment is refunded. Source:
+    https://developer.apple.com/app-store/subscriptions/#ranking
+    """
+    is_change = _renews(transaction) and transaction.rawTransactionReason == _BOUGHT
+    return (_original(transaction),) if is_change else ()
+
+
+def _paid_until(transaction: Transaction) -> datetime:
+    """When its time ends; that of one which an upgrade replaced ended before it was signed."""
+    ends_at = moment(transaction.expiresDate)
+    return min(ends_at, moment(transaction.signedDate)) if transaction.isUpgraded else ends_at
 
 
 def _state(
     transaction: Transaction, renewal: Renewal | None, *, has_ended: bool = False
 ) -> SubscriptionState:
     grace = renewal.gracePeriodExpiresDate if renewal else None
-    told = [transaction.signedDate] + ([renewal.signedDate] if renewal else [])
+    # A transaction alone says what was bought, and nothing of what was decided since.
+    is_proof = renewal is None and not has_ended
+    told = [transaction.purchaseDate if is_proof else transaction.signedDate]
+    if renewal is not None:
+        told.append(renewal.signedDate)
     return SubscriptionState(
         references=(_original(transaction),),
         payment_id=_id(transaction),
         started_at=moment(transaction.purchaseDate),
-        expires_at=moment(transaction.expiresDate),
+        expires_at=_paid_until(transaction),
         auto_renews=not has_ended and (renewal is None or renewal.rawAutoRenewStatus != 0),
         grace_until=moment(grace) if grace and not has_ended else None,
         has_ended=has_ended,
         told_at=max(moment(one) for one in told),
     )
+
+
+def _given_back(transaction: Transaction, renewal: Renewal | None) -> tuple[ProviderEvent, ...]:
+    """A refund; what goes back of a subscription by proportion is the time that is left of it."""
+    refund = _refund(transaction)
+    if not _renews(transaction) or refund.amount_cents >= _price(transaction):
+        return (refund,)
+    ended = _state(transaction, renewal, has_ended=True)
+    return (refund, replace(ended, expires_at=moment(transaction.revocationDate)))
 
 
 def _refund(transaction: Transaction) -> Refunded:
@@ -141,6 +177,7 @@ def _paid_again(transaction: Transaction) -> tuple[ProviderEvent, ...]:
             user_id=again.user_id,
             paid_until=again.paid_until,
             renews=again.renews,
+            after_refund_of=_id(transaction),
             purchase=again.purchase,
         ),
     )

@@ -77,12 +77,17 @@ class PaymentSucceeded(PaymentEvent):
     `paid_until` is when the time that it pays for ends, where the provider counts that itself. A
     payment that `renews` belongs to a subscription whose first order the references find: it
     becomes an order of its own. With it the time ends now that is left of the purchases that it
-    `replaces`: their names at the provider, each of whose payments has time of its own.
+    `replaces`: their names at the provider, each of whose payments has time of its own. Where the
+    new one is a part of the same purchase, `began_at` says which of these were before it. Money
+    that came back `after_refund_of` another payment waits until that refund is told of.
     """
 
     paid_until: datetime | None = None
     renews: bool = False
     replaces: tuple[str, ...] = ()
+    began_at: datetime | None = None
+    after_refund_of: str | None = None
+    is_one_of_several: bool = False
     purchase: Purchase | None = None
 
 
@@ -117,12 +122,14 @@ class Refunded(ProviderEvent):
     With a `refund_id` it is one refund of `amount_cents`, told any number of times. Without, it is
     all that has been refunded of the payment so far. Without a `payment_id` it is of the payment
     that paid the order: not every provider signs which. Without a currency it is the payment's.
+    It waits for its payment, unless it counts only `if_known`.
     """
 
     payment_id: str | None
     amount_cents: int
     currency: str | None
     refund_id: str | None = None
+    if_known: bool = False
 
     def __post_init__(self) -> None:
         check_amounts(self.amount_cents)
@@ -209,7 +216,8 @@ class SubscriptionState(ProviderEvent):
     The first of the `references` is the provider's name of the subscription, the same for all its
     payments. `expires_at` is when the time ends that the payment pays for; without it that is as
     known. While a renewal fails, the subscriber is served until `grace_until`. `has_ended` says
-    that it is over for good. Of two that are told, what was `told_at` later counts.
+    that it is over for good. Of two that are told, what was `told_at` later counts. It waits for
+    its payment, unless it counts only `if_known`.
     """
 
     payment_id: str
@@ -219,6 +227,7 @@ class SubscriptionState(ProviderEvent):
     auto_renews: bool = True
     grace_until: datetime | None = None
     has_ended: bool = False
+    if_known: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,11 +342,12 @@ class PayoutTold(ProviderEvent):
 class AcknowledgementDue(ProviderEvent):
     """The provider waits to hear that a purchase was given, or takes it back.
 
-    `purchase` is what its `acknowledge()` takes.
+    `purchase` is what its `acknowledge()` takes. It may count only `if_known` is the payment.
     """
 
     payment_id: str
     purchase: str
+    if_known: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,7 +39,7 @@ from payments.google_play_events import (
     product_order,
     refund_events,
     subscription_events,
-    subscription_order,
+    subscription_orders,
 )
 from payments.google_tokens import PubSubTokens, ServiceToken
 from settings import Settings, SettingsError
@@ -180,6 +180,8 @@ class GooglePlayProvider:
     ) -> tuple[ProviderEvent, ...]:
         """Gives back all that was paid, which is what the API can; made before, it is not again."""
         assert order.payment_id is not None
+        if " " in order.payment_id:
+            raise provider_refused(NAME, "a refund of one of several that were paid together")
         path = f"orders/{quote(order.payment_id, safe='')}"
         if events := refund_events(await self._order(order.payment_id)):
             return events
@@ -214,11 +216,10 @@ class GooglePlayProvider:
             return None
         try:
             said = _good(answer)
-            order_id = subscription_order(said)
-            if order_id is None:
+            orders = {one: await self._order(one) for one in subscription_orders(said)}
+            if not orders:
                 return _nothing()
-            order = await self._order(order_id)
-            events = subscription_events(said, order, token, asked_at, buyer)
+            events = subscription_events(said, orders, token, asked_at, buyer)
         except _NOT_AS_DOCUMENTED as error:
             _not_as_documented(error)
         return ProvenPurchase(events, is_test=is_test(said))

@@ -38,54 +38,109 @@ def reference_of(token: str) -> str:
     """The name of a purchase: its token, or that one's digest where it is long."""
     if len(token) <= REFERENCE_MAX_CHARACTERS:
         return token
-    return hashlib.sha256(token.encode()).hexdigest()
+    return _digest(token)
 
 
-def subscription_order(said: Said) -> str | None:
-    """The order that paid for a subscription's present time; nothing before one did."""
+def subscription_orders(said: Said) -> tuple[str, ...]:
+    """The orders that paid for a subscription's present time; none before one did."""
     if said["subscriptionState"] in _UNPAID:
-        return None
-    return _text(_item(said).get("latestSuccessfulOrderId") or said.get("latestOrderId"))
+        return ()
+    return tuple(dict.fromkeys(_order_id(item, said) for item in _items(said)))
 
 
 def subscription_events(
-    said: Said, order: Said, token: str, asked_at: datetime, buyer: UUID | None
+    said: Said, orders: Mapping[str, Said], token: str, asked_at: datetime, buyer: UUID | None
 ) -> tuple[ProviderEvent, ...]:
-    """What a subscription says with the order that paid for its present time."""
-    item, state = _item(said), str(said["subscriptionState"])
-    expires_at = moment(item["expiryTime"])
+    """What a subscription says with the orders that paid for its present time.
+
+    With add-ons it is of several items, each with a time of its own. Source:
+    https://developer.android.com/google/play/billing/subscription-with-addons
+    """
     references = [reference_of(token)]
     # A change of plan, and subscribing again, make a new token that names the one before, whose
     # time is over: what was left of it is in the new one's.
     if said.get("linkedPurchaseToken"):
         references.append(reference_of(_text(said["linkedPurchaseToken"])))
-    product, plan = item.get("productId"), (item.get("offerDetails") or {}).get("basePlanId")
-    name = f"{product}:{plan}" if product and plan else product
-    events = [
-        *_paid(
-            order,
-            tuple(references),
-            name,
-            _account(said) or buyer,
-            paid_until=expires_at,
-            replaces=tuple(references[1:]),
-        ),
-        SubscriptionState(
-            references=tuple(references),
-            payment_id=_text(order["orderId"]),
-            started_at=moment(order.get("createTime") or said["startTime"]),
-            told_at=asked_at,
-            # In a period of grace it says when that ends.
-            expires_at=None if state == _IN_GRACE else expires_at,
-            auto_renews=state not in _ENDED
-            and bool((item.get("autoRenewingPlan") or {}).get("autoRenewEnabled")),
-            grace_until=expires_at if state == _IN_GRACE else None,
-            has_ended=state in _ENDED,
-        ),
-    ]
+    items = _items(said)
+    events: list[ProviderEvent] = []
+    for item in items:
+        order = orders[_order_id(item, said)]
+        is_over = len(items) > 1 and _is_over(item, said, asked_at)
+        if not is_over:
+            events += _item_paid(said, item, order, tuple(references), buyer)
+        events.append(_item_state(said, item, order, tuple(references), asked_at, is_over=is_over))
     if said.get("acknowledgementState") == "ACKNOWLEDGEMENT_STATE_PENDING":
-        events.append(_due(order, f"subscriptions/{product}/tokens/{token}"))
+        for item in items:
+            purchase = f"subscriptions/{item.get('productId')}/tokens/{token}"
+            payment_id = _payment_id(orders[_order_id(item, said)], item)
+            events.append(_due(payment_id, purchase, if_known=len(items) > 1))
     return tuple(events)
+
+
+def _item_paid(
+    said: Said, item: Said, order: Said, references: tuple[str, ...], buyer: UUID | None
+) -> list[ProviderEvent]:
+    product, plan = item.get("productId"), (item.get("offerDetails") or {}).get("basePlanId")
+    return _paid(
+        order,
+        _references(said, item, references),
+        f"{product}:{plan}" if product and plan else product,
+        _account(said) or buyer,
+        item=item,
+        paid_until=moment(item["expiryTime"]),
+        # Items with long names are called by the digest.
+        replaces=tuple(name for one in references[1:] for name in (one, _digest(one))),
+        is_one_of_several=len(_items(said)) > 1,
+    )
+
+
+def _item_state(
+    said: Said,
+    item: Said,
+    order: Said,
+    references: tuple[str, ...],
+    asked_at: datetime,
+    *,
+    is_over: bool,
+) -> SubscriptionState:
+    state, expires_at = str(said["subscriptionState"]), moment(item["expiryTime"])
+    has_ended = is_over or state in _ENDED
+    renews = bool((item.get("autoRenewingPlan") or {}).get("autoRenewEnabled"))
+    return SubscriptionState(
+        references=_references(said, item, references),
+        payment_id=_payment_id(order, item),
+        started_at=moment(order.get("createTime") or said["startTime"]),
+        told_at=asked_at,
+        # In a period of grace it says when that ends.
+        expires_at=None if state == _IN_GRACE else expires_at,
+        auto_renews=not has_ended and renews and not item.get("deferredItemRemoval"),
+        grace_until=expires_at if state == _IN_GRACE else None,
+        has_ended=has_ended,
+        if_known=len(_items(said)) > 1,
+    )
+
+
+def _references(said: Said, item: Said, references: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of an item: its own comes first, where a purchase has several."""
+    if len(_items(said)) == 1:
+        return references
+    name = f"{references[0]} {_text(item.get('productId'))}"
+    if len(name) > REFERENCE_MAX_CHARACTERS:
+        name = f"{_digest(references[0])} {_text(item.get('productId'))}"
+    return (name, *references)
+
+
+def _digest(reference: str) -> str:
+    return hashlib.sha256(reference.encode()).hexdigest()
+
+
+def _is_over(item: Said, said: Said, asked_at: datetime) -> bool:
+    """Whether an item has been taken out of a purchase whose others go on."""
+    return str(said["subscriptionState"]) not in _ENDED and moment(item["expiryTime"]) <= asked_at
+
+
+def _order_id(item: Said, said: Said) -> str:
+    return _text(item.get("latestSuccessfulOrderId") or said.get("latestOrderId"))
 
 
 def product_order(said: Said) -> str | None:
@@ -106,12 +161,15 @@ def product_events(
         return (NeedsOperator(references=references, reason=reason),)
     events = _paid(order, references, product, _account(said) or buyer, paid_until=None)
     if said.get("acknowledgementState") == "ACKNOWLEDGEMENT_STATE_PENDING":
-        events.append(_due(order, f"products/{product}/tokens/{token}"))
+        events.append(_due(_text(order["orderId"]), f"products/{product}/tokens/{token}"))
     return tuple(events)
 
 
-def refund_events(order: Said) -> tuple[ProviderEvent, ...]:
-    """All that went back of an order so far; nothing while that is nothing."""
+def refund_events(order: Said) -> tuple[Refunded, ...]:
+    """All that went back of an order so far; nothing while that is nothing.
+
+    Of an order with several lines each is a payment; the store says what went back of them all.
+    """
     total, currency = money(order["total"])
     history = order.get("orderHistory") or {}
     if order.get("state") == "REFUNDED" or history.get("refundEvent"):
@@ -125,14 +183,36 @@ def refund_events(order: Said) -> tuple[ProviderEvent, ...]:
         if not parts:
             return ()
         back = min(total, sum(parts))
-    return (
+    lines = _lines(order) or ({"total": order["total"]},)
+    return tuple(
         Refunded(
             references=(),
-            payment_id=_text(order["orderId"]),
-            amount_cents=back,
+            payment_id=_payment_id(order, line),
+            amount_cents=money(line["total"])[0] * back // max(total, 1),
             currency=currency,
-        ),
+            if_known=len(lines) > 1,
+        )
+        for line in lines
     )
+
+
+def _lines(order: Said) -> tuple[Said, ...]:
+    """What an order is for, where that is several things; none where it is one."""
+    lines = tuple(order.get("lineItems") or ())
+    return lines if len(lines) > 1 else ()
+
+
+def _payment_id(order: Said, item: Said) -> str:
+    """The name of what an order paid for an item."""
+    order_id = _text(order["orderId"])
+    return f"{order_id} {_text(item.get('productId'))}" if _lines(order) else order_id
+
+
+def _charged(order: Said, item: Said | None) -> tuple[int, str]:
+    """What an order cost, or the line of it that is for an item."""
+    lines = _lines(order) if item else ()
+    mine = [line for line in lines if line.get("productId") == (item or {}).get("productId")]
+    return money(mine[0]["total"] if mine else order["total"])
 
 
 def is_test(said: Said) -> bool:
@@ -159,13 +239,16 @@ def _paid(
     user: UUID | None,
     *,
     paid_until: datetime | None,
+    item: Said | None = None,
     replaces: tuple[str, ...] = (),
+    is_one_of_several: bool = False,
 ) -> list[ProviderEvent]:
-    cents, currency = money(order["total"])
+    cents, currency = _charged(order, item)
+    payment_id = _payment_id(order, item) if item else _text(order["orderId"])
     return [
         PaymentSucceeded(
             references=references,
-            payment_id=_text(order["orderId"]),
+            payment_id=payment_id,
             amount_cents=cents,
             currency=currency,
             product=product,
@@ -173,14 +256,17 @@ def _paid(
             paid_until=paid_until,
             renews=paid_until is not None,
             replaces=replaces,
+            is_one_of_several=is_one_of_several,
             purchase=Purchase(user_id=user, price_id=product) if user and product else None,
         ),
-        *refund_events(order),
+        *(event for event in refund_events(order) if event.payment_id == payment_id),
     ]
 
 
-def _due(order: Said, purchase: str) -> AcknowledgementDue:
-    return AcknowledgementDue(references=(), payment_id=_text(order["orderId"]), purchase=purchase)
+def _due(payment_id: str, purchase: str, *, if_known: bool = False) -> AcknowledgementDue:
+    return AcknowledgementDue(
+        references=(), payment_id=payment_id, purchase=purchase, if_known=if_known
+    )
 
 
 def _account(said: Said) -> UUID | None:
@@ -190,9 +276,11 @@ def _account(said: Said) -> UUID | None:
     return UUID(account) if account else None
 
 
-def _item(said: Said) -> Said:
-    item: Said = said["lineItems"][0]
-    return item
+def _items(said: Said) -> tuple[Said, ...]:
+    items = tuple(said["lineItems"])
+    if not items:
+        raise ValueError("a subscription to nothing")
+    return items
 
 
 def _text(value: Any) -> str:

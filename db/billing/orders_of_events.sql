@@ -152,8 +152,15 @@ begin
 end;
 $$;
 
+-- Whether something of ours is sold by a provider's name, or by the first part of it.
+create or replace function app.is_known_product(from_provider text, name text) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select exists (select from public.product_prices pp
+        where pp.provider = from_provider and pp.price_id in (name, split_part(name, ':', 1)));
+$$;
+
 revoke execute on function
     app.refuse_event(text, text), app.park_event(text), app.order_of_event(text, jsonb), app.lock_order(uuid),
     app.lock_events(text, jsonb), app.payment_of_refund(uuid), app.renewed_order(public.orders, jsonb),
-    app.order_of_purchase(text, jsonb)
+    app.order_of_purchase(text, jsonb), app.is_known_product(text, text)
 from public;

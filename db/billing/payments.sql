@@ -36,6 +36,14 @@ begin
     if kind = 'Refunded' and event ->> 'payment_id' is null then
         event := event || jsonb_build_object('payment_id', app.payment_of_refund(order_id));
     end if;
+    if coalesce((event ->> 'if_known')::boolean, false) and not exists (select from public.payments p
+        where p.provider = from_provider and p.provider_payment_id = event ->> 'payment_id') then
+        return;
+    elsif coalesce((event ->> 'is_one_of_several')::boolean, false) and not app.is_known_product(from_provider, event ->> 'product') then
+        doubt := 'PRODUCT_MISMATCH';
+        doubt_detail := 'one of several things that were bought together is no product of ours';
+        return;
+    end if;
     if kind in ('Refunded', 'DisputeOpened', 'DisputeClosed') then
         order_id := app.apply_to_payment(from_provider, event);
         perform app.refund_subscription(order_id);
@@ -46,6 +54,9 @@ begin
     elsif kind = 'AcknowledgementDue' then
         perform app.queue_acknowledgement(from_provider, event ->> 'payment_id', event ->> 'purchase');
         return;
+    end if;
+    if event ->> 'after_refund_of' is not null then
+        perform app.await_refund(from_provider, event ->> 'after_refund_of');
     end if;
     if order_id is null and jsonb_typeof(event -> 'purchase') = 'object' then
         order_id := app.order_of_purchase(from_provider, event);
@@ -59,7 +70,8 @@ begin
         select event || jsonb_build_object(
             'amount_cents', coalesce((event ->> 'amount_cents')::integer, o.amount_cents),
             'currency', case when event ->> 'amount_cents' is null then o.currency
-                else coalesce(event ->> 'currency', o.currency) end)
+                else coalesce(event ->> 'currency', o.currency) end,
+            'is_price_assumed', event -> 'amount_cents' = 'null')
         into event from public.orders o where o.id = order_id;
     end if;
     case kind
@@ -75,6 +87,21 @@ begin
             select a.order_id, a.doubt, a.doubt_detail into order_id, doubt, doubt_detail
             from app.apply_payment(from_provider, order_id, event) a;
     end case;
+end;
+$$;
+
+-- Parks an event until a payment has been refunded.
+create or replace function app.await_refund(from_provider text, payment text) returns void
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    known text := (select p.status from public.payments p
+        where p.provider = from_provider and p.provider_payment_id = payment);
+begin
+    if known is null or known in ('PENDING', 'FAILED') then
+        perform app.park_event(payment);
+    elsif known not in ('REFUNDED', 'PARTIALLY_REFUNDED') then
+        perform app.park_event('refund:' || payment);
+    end if;
 end;
 $$;
 
@@ -114,6 +141,7 @@ declare
     told text := case event ->> 'type'
         when 'PaymentSucceeded' then 'SUCCEEDED' when 'PaymentPending' then 'PENDING' else 'FAILED' end;
     payment public.payments;
+    is_booked boolean;
 begin
     order_id := wanted;
     select * into payment from public.payments p
@@ -124,9 +152,11 @@ begin
             perform app.refuse_event('ORDER_MISMATCH', 'the payment is another order''s');
         end if;
         order_id := payment.order_id;
+        perform app.correct_purchase(payment, event);
         return;
     end if;
-    if payment.status not in ('PENDING', 'FAILED') and jsonb_typeof(event #> '{purchase,user_names}') = 'array'
+    is_booked := coalesce(payment.status not in ('PENDING', 'FAILED'), false) and jsonb_typeof(event -> 'purchase') = 'object';
+    if is_booked and jsonb_typeof(event #> '{purchase,user_names}') = 'array'
         and app.merged_into((event ->> 'user_id')::uuid) is distinct from held.owner_id then
         -- It is booked. Its provider names who has the purchase by now: after a transfer that is another than who paid.
         return;
@@ -135,7 +165,11 @@ begin
         ordered := app.renewed_order(ordered, event);
         order_id := ordered.id;
     end if;
-    perform app.check_payment(ordered, held.owner_id, event);
+    perform app.check_payment(ordered, held.owner_id, event || case when is_booked
+        then jsonb_build_object('amount_cents', ordered.amount_cents, 'currency', ordered.currency) else '{}' end);
+    if is_booked then
+        perform app.correct_purchase(payment, event);
+    end if;
     perform app.note_references(from_provider, wanted,
         array(select jsonb_array_elements_text(event -> 'references')));
     if payment.id is not null and (payment.status = told or payment.status not in ('PENDING', 'FAILED')
@@ -167,6 +201,24 @@ begin
 end;
 $$;
 
+-- Has a purchase that began at its provider, and is booked, say what was charged as it is told of last: it may have been
+-- booked before that was known. Of what has gone back in part, the price stays.
+create or replace function app.correct_purchase(payment public.payments, event jsonb) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    cents constant integer := (event ->> 'amount_cents')::integer;
+begin
+    if payment.status = 'SUCCEEDED' and payment.refunded_cents = 0 and jsonb_typeof(event -> 'purchase') = 'object'
+        and not coalesce((event ->> 'is_price_assumed')::boolean, false)
+        and (payment.amount_cents, payment.currency) <> (cents, event ->> 'currency')
+    then
+        update public.payments p set amount_cents = cents, currency = event ->> 'currency', updated_at = now()
+        where p.id = payment.id;
+        update public.orders o set amount_cents = cents, currency = event ->> 'currency' where o.id = payment.order_id;
+    end if;
+end;
+$$;
+
 -- Gives what was ordered, and ends the time of the purchases that the payment replaces: before that, so that the
 -- new time goes on from now, or after it, where a plan of a higher price begins anew.
 create or replace function app.fulfil_in_place(ordered public.orders, payment uuid, event jsonb) returns void
@@ -183,7 +235,7 @@ begin
     if is_higher then
         perform app.fulfil_order(ordered, payment, until_then);
     end if;
-    has_ended := app.end_replaced_purchases(ordered, replaced);
+    has_ended := app.end_replaced_purchases(ordered, replaced, (event ->> 'began_at')::timestamptz);
     if not is_higher then
         perform app.fulfil_order(ordered, payment, until_then);
     end if;
@@ -237,6 +289,7 @@ begin
     select * into payment from public.payments p where p.id = payment.id for update;
     if event ->> 'type' = 'Refunded' then
         perform app.note_refund(payment, event);
+        perform app.wake_webhooks(from_provider, 'refund:' || payment.provider_payment_id);
     else
         perform app.note_dispute(payment, event);
         perform app.queue_transfer(held.locked, event);
@@ -460,8 +513,8 @@ end;
 $$;
 
 revoke execute on function
-    app.apply_payment_event(text, jsonb), app.check_payment(public.orders, uuid, jsonb),
-    app.apply_payment(text, uuid, jsonb), app.fulfil_in_place(public.orders, uuid, jsonb),
+    app.apply_payment_event(text, jsonb), app.await_refund(text, text), app.check_payment(public.orders, uuid, jsonb),
+    app.apply_payment(text, uuid, jsonb), app.correct_purchase(public.payments, jsonb), app.fulfil_in_place(public.orders, uuid, jsonb),
     app.fulfil_order(public.orders, uuid, timestamptz),
     app.apply_to_payment(text, jsonb), app.note_refund(public.payments, jsonb),
     app.note_dispute(public.payments, jsonb), app.money_back(uuid),

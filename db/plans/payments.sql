@@ -75,6 +75,11 @@ begin
         period.starts_at := now();
         period.ends_at := coalesce(paid_until, app.plan_month(now(), months));
     end if;
+    -- What is paid by its provider until no later than what there is: beside that, not behind it.
+    if paid_until > now() and period.starts_at >= paid_until and not is_told_late then
+        period.starts_at := now();
+        period.ends_at := paid_until;
+    end if;
     if period.starts_at is null or period.ends_at <= period.starts_at and not is_told_late then
         perform app.refuse('INVALID_STATE', 'There is nothing left that this payment could give.');
     end if;

@@ -22,6 +22,9 @@ begin
         applied := app.apply_payment_event(from_provider, event);
         claimed := coalesce(claimed, applied.order_id);
     end loop;
+    if claimed is null then
+        perform app.refuse_event('PRODUCT_MISMATCH', 'nothing of it is a product of ours');
+    end if;
     return claimed;
 exception when sqlstate 'TG001' then
     get stacked diagnostics reason = pg_exception_hint, detail = message_text;
@@ -104,6 +107,7 @@ begin
     returning * into told;
     if told.id is not null and told.user_id is not null and told.status <> 'REFUNDED' then
         perform app.follow_subscription(told, (event ->> 'has_ended')::boolean);
+        perform app.end_changed_subscription(told, ordered);
     end if;
     return ordered.id;
 end;
@@ -184,9 +188,10 @@ begin
 end;
 $$;
 
--- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them. Where
--- nothing else is paid, the plan waits for that order's time with its own over. Returns whether anything ended.
-create or replace function app.end_replaced_purchases(by_order public.orders, names text[]) returns boolean
+-- Ends now what is left of a user's purchases in a store that a new order replaces, by the store's names of them: of
+-- what began `before` a time, where there is one. Where nothing else is paid, the plan waits for that order's time with
+-- its own over. The items of one purchase have its name before their own. Returns whether anything ended.
+create or replace function app.end_replaced_purchases(by_order public.orders, names text[], before timestamptz) returns boolean
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     has_ended boolean;
@@ -195,8 +200,9 @@ begin
         update public.subscription_transactions t
         set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
             updated_at = clock_timestamp()
-        where t.user_id = by_order.user_id and t.provider = by_order.provider and t.purchase_id = any (names)
+        where t.user_id = by_order.user_id and t.provider = by_order.provider and split_part(t.purchase_id, ' ', 1) = any (names)
             and t.order_id <> by_order.id and t.status in ('ACTIVE', 'CANCELLED')
+            and t.started_at < coalesce(before, 'infinity')
         returning t.order_id)
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
     from replaced r where p.reference = r.order_id::text and p.revoked_at is null and p.ends_at > now();
@@ -208,6 +214,30 @@ begin
         where s.user_id = by_order.user_id and s.status <> 'ENDED';
     end if;
     return has_ended;
+end;
+$$;
+
+-- Ends what a payment gave that is told of behind the change which replaced it: another product of the same purchase
+-- that began while its time went on. A renewal begins no more than a day before.
+create or replace function app.end_changed_subscription(told public.subscription_transactions, ordered public.orders) returns void
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    update public.subscription_transactions t
+    set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
+        updated_at = clock_timestamp()
+    where t.id = told.id and t.status in ('ACTIVE', 'CANCELLED') and exists (
+        select from public.subscription_transactions n join public.orders o on o.id = n.order_id
+        where n.user_id = t.user_id and n.provider = t.provider and n.purchase_id = t.purchase_id
+            and n.started_at > t.started_at and n.started_at < t.expires_at - interval '1 day'
+            and o.product_id <> ordered.product_id);
+    if not found then
+        return;
+    end if;
+    update public.plan_periods p set ends_at = greatest(p.starts_at, now())
+    where p.reference = ordered.id::text and p.revoked_at is null and p.ends_at > now();
+    if found and not app.follow_plan_periods(told.user_id, false) then
+        perform app.close_plan(told.user_id);
+    end if;
 end;
 $$;
 
@@ -248,7 +278,9 @@ revoke execute on function
     app.follow_subscription(public.subscription_transactions, boolean),
     app.extend_ordered_plan(public.subscription_transactions),
     app.cut_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
-    app.end_replaced_purchases(public.orders, text[]), app.queue_acknowledgement(text, text, text),
+    app.end_replaced_purchases(public.orders, text[], timestamptz),
+    app.end_changed_subscription(public.subscription_transactions, public.orders),
+    app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;
 grant execute on function

@@ -176,6 +176,19 @@ class FakePlay:
         return 200, {"access_token": "access", "expires_in": 3600, "token_type": "Bearer"}
 
 
+def item_of(
+    product: str, order_id: str, expires: datetime, *, renews: bool = True, **changed: Any
+) -> dict[str, Any]:
+    """An item of a subscription with add-ons."""
+    return {
+        "productId": product,
+        "expiryTime": written(expires),
+        "latestSuccessfulOrderId": order_id,
+        "autoRenewingPlan": {"autoRenewEnabled": renews},
+        "offerDetails": {"basePlanId": "monthly"},
+    } | changed
+
+
 def amount(cents: int, currency: str) -> dict[str, Any]:
     """Money as Google writes it."""
     return {

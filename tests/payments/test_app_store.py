@@ -17,6 +17,7 @@ from db.core.actor import Actor
 from db.core.errors import DomainError, ErrorCode
 from db.core.pool import Database
 from payments.app_store import AppStoreProvider, make_app_store
+from payments.app_store_events import moment
 from payments.base import Delivery, DeliveryRefusal, DeliveryRefused, PaidOrder
 from payments.checkouts import Checkouts
 from payments.events import NeedsOperator, PaymentSucceeded, Refunded, SubscriptionState
@@ -57,6 +58,7 @@ def told(kind: str, about: dict[str, Any], subtype: str | None = None, **renewal
 PAID, STATE = PaymentSucceeded, SubscriptionState
 GRACE = {"gracePeriodExpiresDate": milliseconds(NOW + MONTH)}
 REVOKED = {"revocationDate": milliseconds(NOW)}
+BOUGHT = {"transactionReason": "PURCHASE"}
 SAYS: list[tuple[Delivery, list[type]]] = [
     (told("SUBSCRIBED", month(), "INITIAL_BUY"), [PAID, STATE]),
     (told("SUBSCRIBED", month(), "RESUBSCRIBE"), [PAID, STATE]),
@@ -120,9 +122,11 @@ def test_prices_are_in_hundredths(
 
 def test_a_part_that_went_back_is_a_part_of_the_price(provider: AppStoreProvider) -> None:
     about = month(**REVOKED, revocationPercentage=25_000)
-    (event,) = provider.parse(told("REFUND", about)).events
+    event, end = provider.parse(told("REFUND", about)).events
     assert isinstance(event, Refunded)
     assert (event.payment_id, event.amount_cents) == ("2", 124)
+    assert isinstance(end, SubscriptionState)
+    assert (end.payment_id, end.has_ended, end.expires_at) == ("2", True, moment(milliseconds(NOW)))
 
 
 OTHERS = app_store.authority("somebody else")
@@ -238,7 +242,12 @@ class Subscription:
         """One of its payments."""
         self.told += 1
         made = app_store.subscription(f"{self.original}{number}", self.original, 499, "USD", until)
-        made |= {"productId": self.product, "signedDate": milliseconds(NOW) + self.told}
+        made |= {
+            "productId": self.product,
+            "purchaseDate": milliseconds(NOW) - 60_000 + number,
+            "signedDate": milliseconds(NOW) + self.told,
+            "transactionReason": "PURCHASE" if number == 1 else "RENEWAL",
+        }
         return made | ({"appAccountToken": self.token} if self.token else {}) | changed
 
     def says(
@@ -325,7 +334,7 @@ async def test_who_subscribes_again_keeps_what_an_old_end_is_told_of(store: Subs
     one = await subscribed(store, until)
     await store.later(one.user, timedelta(hours=2))
     ended = one.says("EXPIRED", one.paid(until - timedelta(hours=2)), "VOLUNTARY")
-    again = one.says("SUBSCRIBED", one.paid(NOW + MONTH, 2), "RESUBSCRIBE")
+    again = one.says("SUBSCRIBED", one.paid(NOW + MONTH, 2, **BOUGHT), "RESUBSCRIBE")
     await store.tell(again, ended)
     assert await store.plan(one.user) == ("pro", "ACTIVE", True)
     assert await store.transactions(one.user) == [
@@ -354,7 +363,9 @@ async def test_another_product_and_currency_of_the_same_subscription(store: Subs
     one = await subscribed(store, NOW + MONTH)
     one.product = "com.shop.premium.year"
     await store.tell(
-        one.says("DID_CHANGE_RENEWAL_PREF", one.paid(NOW + YEAR, 2, currency="EUR"), "UPGRADE")
+        one.says(
+            "DID_CHANGE_RENEWAL_PREF", one.paid(NOW + YEAR, 2, currency="EUR", **BOUGHT), "UPGRADE"
+        )
     )
     paid_until = await store.paid_until(one.user)
     assert milliseconds(paid_until) == milliseconds(NOW + YEAR)

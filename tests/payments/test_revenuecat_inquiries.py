@@ -111,6 +111,46 @@ async def test_what_was_lost_is_found_and_what_was_told_counts_once(
     assert await store.shop.wallet(buyer) == (before + 50, 0, 0)
 
 
+@pytest.mark.parametrize("booked", [{}, {"price_in_purchased_currency": None, "currency": None}])
+async def test_what_a_booked_purchase_cost_is_what_is_said_of_it_last(
+    store: Store,  # noqa: F811
+    provider: RevenueCatProvider,
+    fake: FakeRevenueCat,
+    booked: dict[str, Any],
+) -> None:
+    """A delivery may know no price, and an answer a day later what was charged, and where."""
+    buyer, once, first, lost = await store.shop.buyer(), *(str(uuid4()) for _ in range(3))
+    await store.tell("NON_RENEWING_PURCHASE", **store.bought(buyer.user_id, once, **booked))
+    await store.tell("INITIAL_PURCHASE", **store.subscribed(buyer.user_id, first, **booked))
+    before, _, _ = await store.shop.wallet(buyer)
+    charged = {"price": {"amount": 26.99, "currency": "EUR"}}
+    fake.knows(
+        buyer.user_id,
+        non_subscriptions={CREDITS: [purchase(once, **charged), purchase(lost, **charged)]},
+        subscriptions={PRO: subscription(f"{first}-0", **charged)},
+        entitlements=pro(NOW + MONTH),
+    )
+    for _ in range(2):
+        assert await ask(store, provider, buyer) == "PROCESSED"
+    assert await store.shop.wallet(buyer) == (before + 50, 0, 0)
+    paid = await store.shop.owner.fetch(
+        "select o.amount_cents, o.currency, p.amount_cents, p.currency, p.status from orders o"
+        " join payments p on p.order_id = o.id where o.user_id = $1",
+        buyer.user_id,
+    )
+    assert [tuple(row) for row in paid] == [(2699, "EUR", 2699, "EUR", "SUCCEEDED")] * 3
+    # What goes back is a part of that; what is said of the price then changes nothing more.
+    back = store.bought(buyer.user_id, once, currency="EUR", price_in_purchased_currency=-13.5)
+    await store.tell("CANCELLATION", **back, cancel_reason="CUSTOMER_SUPPORT")
+    fake.knows(buyer.user_id, non_subscriptions={CREDITS: [purchase(once)]})
+    assert await ask(store, provider, buyer) == "PROCESSED"
+    assert await store.shop.wallet(buyer) == (before + 50 - 25, 0, 0)
+    kept = await store.shop.owner.fetchrow(
+        "select amount_cents, currency, status from payments where provider_payment_id = $1", once
+    )
+    assert tuple(kept or ()) == (2699, "EUR", "PARTIALLY_REFUNDED")
+
+
 async def test_a_refund_and_an_end_that_were_not_told_of_are_found(
     store: Store,  # noqa: F811
     provider: RevenueCatProvider,
