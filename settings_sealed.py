@@ -9,7 +9,7 @@ import re
 import secrets
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -97,16 +97,24 @@ def secrets_read() -> frozenset[str]:
 
 def open_secrets(path: Path, ring: KeyRing) -> dict[str, str]:
     """The same, opened now."""
-    found = {}
+    found, broken = _opened_lines(path, ring)
+    for name in broken:
+        raise SecretUnavailable(
+            f": no key of it opens {name} in {path}; put back the key that sealed it, or set the"
+            f" secret anew, or remove it: `tallygraph secrets set {name}`"
+        )
+    return found
+
+
+def _opened_lines(path: Path, ring: KeyRing) -> tuple[dict[str, str], dict[str, str]]:
+    """What a sealed file holds, and the lines of it that no key opens."""
+    found, broken = {}, {}
     for name, sealed in sealed_lines(path).items():
         try:
             found[name] = ring.open_at(PLACE, name, base64.b64decode(sealed, validate=True))
         except (SealBroken, ValueError):
-            raise SecretUnavailable(
-                f": no key of it opens {name} in {path}; put back the key that sealed it, or set"
-                " the secret anew"
-            ) from None
-    return found
+            broken[name] = sealed
+    return found, broken
 
 
 def sealed_lines(path: Path) -> dict[str, str]:
@@ -124,17 +132,26 @@ def sealed_lines(path: Path) -> dict[str, str]:
 
 
 def change_secrets(
-    path: Path, ring: KeyRing, change: Callable[[dict[str, str]], Mapping[str, str]]
+    path: Path,
+    ring: KeyRing,
+    change: Callable[[dict[str, str]], Mapping[str, str]],
+    replaced: Collection[str] | None = None,
 ) -> None:
     """Replaces what a sealed file holds by what is made of it; of several changes none is lost.
 
     A process that is killed leaves the file as it was or as it is to be, and locks nobody out.
+    Where only what is `replaced` changes, no key needs to open it, nor what stays beside it.
     """
     with alone_with(path):
         # What somebody who was killed had begun to write.
         for left in path.parent.glob(f".{path.name}.*"):
             left.unlink(missing_ok=True)
-        write_secrets(path, ring, change(open_secrets(path, ring)))
+        if replaced is None:
+            write_secrets(path, ring, change(open_secrets(path, ring)))
+            return
+        now, broken = _opened_lines(path, ring)
+        kept = {name: line for name, line in broken.items() if name not in replaced}
+        write_secrets(path, ring, change(now), kept)
 
 
 @contextmanager
@@ -150,12 +167,17 @@ def alone_with(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def write_secrets(path: Path, ring: KeyRing, values: Mapping[str, str]) -> None:
-    """Replaces a sealed file as a whole; it is of mode 0600."""
+def write_secrets(
+    path: Path, ring: KeyRing, values: Mapping[str, str], kept: Mapping[str, str] | None = None
+) -> None:
+    """Replaces a sealed file as a whole; it is of mode 0600. What is `kept` is sealed already."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lines = [_HEADING]
-    for name, value in sorted(values.items()):
-        lines.append(f"{name}={base64.b64encode(ring.seal_at(PLACE, name, value)).decode()}")
+    sealed = {
+        name: base64.b64encode(ring.seal_at(PLACE, name, value)).decode()
+        for name, value in values.items()
+    }
+    pairs = sorted((dict(kept or {}) | sealed).items())
+    lines = [_HEADING, *(f"{name}={line}" for name, line in pairs)]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:

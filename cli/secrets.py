@@ -83,12 +83,19 @@ def import_command(
 
 @commands.command("edit")
 def edit_command() -> None:
-    """Opens the secrets in $EDITOR, as NAME=value lines, and seals what is saved."""
+    """Opens the secrets in $EDITOR, as NAME=value lines, and seals what is saved.
+
+    A line that is deleted removes its secret.
+    """
     before = sealed_secrets()
     if before:
         note("read_secrets", sorted(before))
     lines = (f"{name}={_quoted(value)}\n" for name, value in before.items())
-    after = _parsed(edited("".join(lines)))
+    written = edited("".join(lines))
+    after = _parsed(written, empty_ones=False)
+    if before and not after:
+        # As an editor leaves it that was killed, or found no place on the disk.
+        fail("The file came back empty: nothing was changed. `tallygraph secrets remove` removes.")
     names = before.keys() | after.keys()
     changed = {name: after.get(name) for name in names if before.get(name) != after.get(name)}
     if changed:
@@ -97,11 +104,13 @@ def edit_command() -> None:
         console.print("Nothing was changed.")
 
 
-def _parsed(text: str) -> dict[str, str]:
-    """The variables of a text of NAME=value lines."""
+def _parsed(text: str, *, empty_ones: bool = True) -> dict[str, str]:
+    """The variables of a text of NAME=value lines; empty ones, which are none, may stand there."""
     for line in parse_stream(StringIO(text)):
         if line.error or (line.key is not None and line.value is None):
             fail(f"Line {line.original.line} is not NAME=value: nothing was changed.")
+        if line.key is not None and not line.value and not empty_ones:
+            fail(f"Line {line.original.line} has no value: nothing was changed. Delete it instead.")
     found = dotenv_values(stream=StringIO(text), interpolate=False)
     return {name: value for name, value in found.items() if value}
 
@@ -130,10 +139,14 @@ def _save(changed: Mapping[str, str | None], seen: Mapping[str, str] | None = No
         return {name: value for name, value in after.items() if changed.get(name, "") is not None}
 
     try:
-        change_secrets(secrets_file(), secrets_ring(), change)
+        change_secrets(secrets_file(), secrets_ring(), change, names)
     except SecretUnavailable as reason:
         raise SettingsError(f"VAULT_MASTER_KEY{reason}") from None
-    console.print(f"{', '.join(names)}: saved. Servers read it when they start.", markup=False)
+    for done in ("saved", "removed"):
+        told = [name for name in names if (changed[name] is None) == (done == "removed")]
+        if told:
+            line = f"{', '.join(told)}: {done}. Servers read it when they start."
+            console.print(line, markup=False)
 
 
 def _check(name: str, value: str | None) -> None:

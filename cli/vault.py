@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
 
 from cli.core.terminal import console, fail, operator, owner_url
-from settings import Settings, get_settings
+from settings import Settings, SettingsError, get_settings
 
 commands = typer.Typer(no_args_is_help=True, help="The vault: its keys, and what they seal.")
 TOLD_EVERY_SECONDS = 2.0
@@ -66,11 +67,21 @@ def rotate_command(
 
 
 def _rotate_file() -> None:
-    """Seals the file of secrets anew as a whole, where there is one."""
-    from settings_sealed import write_secrets
+    """Seals the file of secrets anew as a whole, where there is one; others may change it."""
+    from settings_sealed import SecretUnavailable, change_secrets
     from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 
-    values = sealed_secrets()
-    if values:
-        write_secrets(secrets_file(), secrets_ring(), values)
-        console.print(f"{len(values)} secrets of the sealed file, too.", markup=False)
+    if not sealed_secrets():
+        return
+    count = 0
+
+    def unchanged(now: dict[str, str]) -> Mapping[str, str]:
+        nonlocal count
+        count = len(now)
+        return now
+
+    try:
+        change_secrets(secrets_file(), secrets_ring(), unchanged)
+    except SecretUnavailable as reason:
+        raise SettingsError(f"VAULT_MASTER_KEY{reason}") from None
+    console.print(f"{count} secrets of the sealed file, too.", markup=False)

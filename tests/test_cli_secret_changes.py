@@ -18,6 +18,8 @@ import orjson
 import pytest
 
 import settings_sealed
+import settings_secrets
+from cli import vault
 from cli.core import editing, terminal
 from cli.core.secret_notes import waiting_file
 from db.embedded.database import EmbeddedDatabase
@@ -110,6 +112,24 @@ def test_requirement_9_2_a_change_that_is_killed_leaves_the_file_whole(folder: P
     (secrets_file().parent / f".{secrets_file().name}.1.ab").write_text("half")
     assert told("set", "OTHER", given="x")[0] == 0
     assert list(secrets_file().parent.glob(".*")) == []
+
+
+def test_requirement_3_5_a_secret_set_while_the_file_is_sealed_anew_is_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert told("set", "DISCORD_TOKEN", given=CANARY)[0] == 0
+    read = settings_secrets.sealed_secrets
+
+    def read_and_overtaken() -> object:
+        found = read()
+        change_secrets(secrets_file(), secrets_ring(), lambda now: {**now, "OTHER": "other"})
+        return found
+
+    monkeypatch.setenv("VAULT_MASTER_KEY", f"a new master key that is long enough, {KEY}")
+    monkeypatch.setattr(settings_secrets, "sealed_secrets", read_and_overtaken)
+    vault._rotate_file()
+    monkeypatch.setenv("VAULT_MASTER_KEY", "a new master key that is long enough")
+    assert held() == {"DISCORD_TOKEN": CANARY, "OTHER": "other"}
 
 
 def test_requirement_9_2_an_edit_keeps_what_others_set_and_overrides_nobody(

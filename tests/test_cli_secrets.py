@@ -12,7 +12,12 @@ from typer.testing import CliRunner
 import settings_sealed
 from cli.secrets import commands
 from settings import Settings, SettingsError, get_settings
-from settings_sealed import problem_of_name, secrets_read, write_secrets
+from settings_sealed import (
+    problem_of_name,
+    sealed_lines,
+    secrets_read,
+    write_secrets,
+)
 from settings_secrets import sealed_secrets, secrets_file, secrets_ring
 from vault_keys import KeyRing
 
@@ -137,13 +142,52 @@ def test_requirement_9_2_an_editor_that_fails_or_spoils_a_line_changes_nothing(
     assert told("set", "DISCORD_TOKEN", given=CANARY)[0] == 0
     before = held()
     monkeypatch.delenv("VISUAL", raising=False)
-    for editor in ("false", "sh -c 'echo spoilt >> \"$0\"'", "no-such-editor-here"):
+    for editor in (
+        "false",
+        "sh -c 'echo spoilt >> \"$0\"'",
+        "no-such-editor-here",
+        # Killed, or out of space: the file is empty, is no text, or is gone.
+        "sh -c ': > \"$0\"'",
+        'sh -c \'echo "# nothing" > "$0"\'',
+        "sh -c 'echo DISCORD_TOKEN= > \"$0\"'",
+        'sh -c \'printf "\\377" > "$0"\'',
+        "sh -c 'rm \"$0\"'",
+    ):
         monkeypatch.setenv("EDITOR", editor)
         status, said = told("edit")
         assert (status, held(), CANARY in said) == (1, before, False)
     monkeypatch.setenv("EDITOR", "sh -c 'echo NEW=1 >> \"$0\"'")
     assert told("edit")[0] == 0
     assert set(sealed_secrets()) == {"DISCORD_TOKEN", "NEW"}
+
+
+def test_an_edit_says_what_it_removes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AA", "BB"):
+        assert told("set", name, given=CANARY)[0] == 0
+    monkeypatch.setenv("EDITOR", 'sh -c \'sed -i "s/^AA=.*/CC=1/" "$0"\'')
+    status, said = told("edit")
+    assert (status, set(sealed_secrets())) == (0, {"BB", "CC"})
+    assert "CC: saved." in said
+    assert "AA: removed." in said
+
+
+def test_requirement_3_5_what_no_key_opens_is_set_anew_or_removed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AA", "BB", "CC"):
+        assert told("set", name, given=CANARY)[0] == 0
+    before = sealed_lines(secrets_file())
+    monkeypatch.setenv("VAULT_MASTER_KEY", "another key, of another deployment")
+    with pytest.raises(SettingsError, match="secrets set AA"):
+        sealed_secrets()
+    assert told("set", "AA", given="anew")[0] == 0
+    assert told("remove", "BB")[0] == 0
+    # What nobody named is as it was: the key that sealed it may come back.
+    assert sealed_lines(secrets_file())["CC"] == before["CC"]
+    with pytest.raises(SettingsError, match="opens CC"):
+        sealed_secrets()
+    assert told("remove", "CC")[0] == 0
+    assert sealed_secrets() == {"AA": "anew"}
 
 
 def test_a_bad_value_that_stands_already_stops_no_repair(folder: Path) -> None:

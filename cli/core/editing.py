@@ -37,7 +37,10 @@ def edited(text: str) -> str:
             fail("The editor can't be run: nothing was changed. Name another in EDITOR.")
         if done.returncode != 0:
             fail(f"The editor ended with status {done.returncode}: nothing was changed.")
-        return file.read_text()
+        try:
+            return file.read_text()
+        except (OSError, UnicodeDecodeError):
+            fail("What the editor saved can't be read as text: nothing was changed.")
 
 
 @contextmanager

@@ -193,9 +193,10 @@ _REFUSALS = {
     "404": _error("There is no such thing of the developer's."),
     "409": _error("It clashes with what there is."),
     "413": _error("The body is too large."),
+    "415": _error("The body is no JSON, or is compressed."),
     "429": _error(
-        "RATE_LIMITED: too many requests, and `Retry-After` says when to come again; or "
-        "OBFUSCATION_LIMIT: neither allowance nor credits are left."
+        "RATE_LIMITED: too many requests; or OBFUSCATION_LIMIT: neither allowance nor credits are "
+        "left. `Retry-After` says in how many seconds there are some again."
     ),
     "500": _error("Something went wrong here."),
     "503": _error("Something that is needed is away; try again soon."),

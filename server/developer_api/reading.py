@@ -38,8 +38,12 @@ class Fields:
     def text(self, name: str) -> str:
         """A text that must be there."""
         value = self._needed(name)
-        if not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
+        if not isinstance(value, str):
             raise invalid(name, "must be text")
+        if len(value) > TEXT_CHARACTERS:
+            raise invalid(name, f"must have at most {TEXT_CHARACTERS:,} characters")
+        if "\0" in value:
+            raise invalid(name, "has the character 0, which is in no text")
         return value
 
     def optional_text(self, name: str) -> str | None:
@@ -86,7 +90,9 @@ class Fields:
         if (
             not isinstance(value, list)
             or not 1 <= len(value) <= most
-            or not all(isinstance(one, str) and len(one) <= 200 for one in value)
+            or not all(
+                isinstance(one, str) and len(one) <= 200 and "\0" not in one for one in value
+            )
         ):
             raise invalid(name, f"must be a list of 1 to {most:,} texts")
         return value
@@ -100,6 +106,12 @@ class Fields:
 def invalid(name: str, problem: str) -> RestRefusal:
     """The refusal of a field."""
     return RestRefusal("INVALID_REQUEST", 400, f"{name} {problem}.", name)
+
+
+def id_of(request: Request) -> str:
+    """The id in an address; what can be none is one that nothing has."""
+    found: str = request.path_params["id"]
+    return "" if "\0" in found else found
 
 
 def query_of(request: Request) -> Fields:

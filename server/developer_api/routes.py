@@ -90,13 +90,17 @@ def endpoints(api: DeveloperApi) -> Mapping[str, Mapping[str, Endpoint]]:
 
 
 def _by_method(methods: Mapping[str, Endpoint]) -> Endpoint:
-    allowed = ", ".join(methods)
+    # What can be asked for can be asked about: the server sends no body for HEAD.
+    answered = {**methods, "HEAD": methods["GET"]} if "GET" in methods else methods
+    allowed = ", ".join((*answered, "OPTIONS"))
+    headers = {"Allow": allowed}
 
     async def answer(request: Request) -> Response:
-        endpoint = methods.get(request.method)
+        endpoint = answered.get(request.method)
         if endpoint is not None:
             return await endpoint(request)
-        headers = {"Allow": allowed}
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=headers)
         refusal = RestRefusal(
             "METHOD_NOT_ALLOWED", 405, f"This address takes {allowed}.", headers=headers
         )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections.abc import Container
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from payments.inbox import inbox_of
 from server.developer_api import documents
 from server.developer_api.answers import RestAnswer, RestRefusal
 from server.developer_api.asking import DeveloperApi, DeveloperRequest
-from server.developer_api.reading import body_of, invalid, query_of
+from server.developer_api.reading import body_of, id_of, invalid, query_of
 
 HISTORY_LIMIT = 100
 # In which order a provider is chosen for who names none.
@@ -46,7 +49,7 @@ class DeveloperStanding:
 
     async def revoke_key(self, asking: DeveloperRequest) -> RestAnswer:
         """Ends a key."""
-        variables = {"id": asking.request.path_params["id"]}
+        variables = {"id": id_of(asking.request)}
         await self._api.ask(asking, documents.REVOKE_KEY, variables)
         return RestAnswer(status=204)
 
@@ -141,7 +144,12 @@ class DeveloperStanding:
         """Counts an obfuscation that has succeeded."""
         await body_of(asking.request, needed=False)
         key = _idempotency_key(asking)
-        payload = await self._api.ask(asking, documents.RECORD_OBFUSCATION, {"key": key})
+        try:
+            payload = await self._api.ask(asking, documents.RECORD_OBFUSCATION, {"key": key})
+        except RestRefusal as refusal:
+            if refusal.code == "OBFUSCATION_LIMIT":
+                raise await self._until_period_ends(asking, refusal) from None
+            raise
         made = payload["obfuscationUse"]
         standing = _standing(await self._api.ask(asking, documents.STANDING))
         return RestAnswer(
@@ -153,6 +161,15 @@ class DeveloperStanding:
             },
             201,
         )
+
+    async def _until_period_ends(
+        self, asking: DeveloperRequest, refusal: RestRefusal
+    ) -> RestRefusal:
+        """The refusal with how long it holds: until there is an allowance again."""
+        standing = await self._api.ask(asking, documents.STANDING)
+        resets_at = datetime.fromisoformat(standing["developer"]["obfuscation"]["resetsAt"])
+        seconds = math.ceil((resets_at - datetime.now(UTC)).total_seconds())
+        return replace(refusal, headers={"Retry-After": str(max(1, seconds))})
 
 
 def packs_of(found: dict[str, Any], providers: Container[str]) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from graph.shared.scalars import format_date_time
 from server.developer_api import documents
 from server.developer_api.answers import RestAnswer, RestRefusal
 from server.developer_api.asking import DeveloperApi, DeveloperRequest
-from server.developer_api.reading import Fields, body_of, query_of
+from server.developer_api.reading import Fields, body_of, id_of, query_of
 
 PAGE_LIMIT = 100
 MOST_PAGES = 10_000
@@ -29,7 +29,7 @@ class Whitelists:
 
     async def verify(self, asking: DeveloperRequest) -> RestAnswer:
         """Whether somebody may use a product of the developer's: by Roblox id, or by a key."""
-        is_get = asking.request.method == "GET"
+        is_get = asking.request.method in {"GET", "HEAD"}
         fields = query_of(asking.request) if is_get else await body_of(asking.request)
         if fields.has("license_key"):
             return await self._verify_key(asking, fields)
@@ -142,7 +142,7 @@ class Whitelists:
 
     async def remove_entry(self, asking: DeveloperRequest) -> RestAnswer:
         """Takes one off a whitelist."""
-        ids = [asking.request.path_params["id"]]
+        ids = [id_of(asking.request)]
         payload = await self._api.ask(asking, documents.REMOVE_ENTRIES, {"ids": ids})
         if payload["failedIds"]:
             raise not_found("whitelist entry")
@@ -174,7 +174,7 @@ class Whitelists:
 
     async def get_product(self, asking: DeveloperRequest) -> RestAnswer:
         """One product."""
-        variables = {"id": asking.request.path_params["id"]}
+        variables = {"id": id_of(asking.request)}
         found = (await self._api.ask(asking, documents.PRODUCT, variables))["developerProduct"]
         if found is None:
             raise not_found("developer product")
@@ -182,13 +182,13 @@ class Whitelists:
 
     async def prove_product(self, asking: DeveloperRequest) -> RestAnswer:
         """Proves whose group a product is of."""
-        variables = {"id": asking.request.path_params["id"]}
+        variables = {"id": id_of(asking.request)}
         payload = await self._api.ask(asking, documents.PROVE_PRODUCT, variables)
         return RestAnswer(_product(payload["developerProduct"]))
 
     async def delete_product(self, asking: DeveloperRequest) -> RestAnswer:
         """Deletes a product."""
-        variables = {"id": asking.request.path_params["id"]}
+        variables = {"id": id_of(asking.request)}
         await self._api.ask(asking, documents.DELETE_PRODUCT, variables)
         return RestAnswer(status=204)
 

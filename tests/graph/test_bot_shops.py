@@ -195,6 +195,77 @@ async def test_6_3_an_admin_lets_somebody_in_without_a_key(guild: Guild) -> None
     assert await guild.kept() == [(gifted.id, "156", "Builder_Man")]
 
 
+PAGE = b"<html>Log in to the network</html>"
+LOST_ITS_MIND: list[Any] = [(200, one) for one in (PAGE, [], 5, "x", {"data": 5}, {"data": [5]})]
+LOST_ITS_MIND += [(200, {"data": [{"id": "x", "name": 5}]}), (302, {}), (200, b"[" * 100_000)]
+
+
+async def test_6_3_others_that_do_not_say_what_they_should_change_nothing(guild: Guild) -> None:
+    member, meant = guild.member(), dict(guild.shops.stub.answers)
+    verify, names = "/api/v2/license/verify", "/v1/usernames/users"
+    person, asking = "/v1/users/156", f"/cloud/v2/groups/{GROUP}/join-requests"
+    wrong = [(path, *one) for path in (names, person, asking) for one in LOST_ITS_MIND]
+    wrong += [(verify, 200, PAGE), (verify, 200, []), (verify, 302, {})]
+    wrong.append((asking, 200, {"groupJoinRequests": {"a": 1}}))
+    for n, (path, status, body) in enumerate(wrong):
+        guild.shops.stub.answers = meant | {path: lambda _, said=(status, body): said}
+        guild.bot.commands._attempts.clear()
+        roblox = "Builder_Man" if path == names else "156"
+        said = await guild.redeem(member, "KEY-00001", roblox)
+        # Roblox leaves an empty list out, so an object without one is sound.
+        sound = path == asking and isinstance(body, dict) and "groupJoinRequests" not in body
+        expected = "Ask to join" if sound and status == 200 else "does not answer as it should"
+        assert expected in said, (n, path, body, said)
+    guild.shops.stub.answers = meant
+    assert await guild.kept() == []
+    assert (guild.shops.members, guild.shops.disabled) == (set(), [])
+    assert await guild.redeem(member, "KEY-00001", "156") == "VIP is yours."
+
+
+async def test_6_3_who_is_to_be_let_in_waits_while_roblox_makes_no_sense(guild: Guild) -> None:
+    member, meant = guild.member(), dict(guild.shops.stub.answers)
+    accept = f"/cloud/v2/groups/{GROUP}/join-requests/156:accept"
+    memberships = f"/cloud/v2/groups/{GROUP}/memberships"
+    answered: list[int] = []
+
+    def first_sound(asked: Any) -> Any:
+        answered.append(1)
+        return meant[memberships](asked) if len(answered) == 1 else (200, PAGE)
+
+    guild.shops.stub.answers = meant | {accept: lambda _: (400, PAGE), memberships: first_sound}
+    assert await guild.redeem(member, "KEY-00001", "156") == "VIP is yours."
+    assert len(guild.bot.journal.owed()) == 1
+    guild.shops.stub.answers = meant
+    await guild.bot.service.sync_all()
+    assert guild.shops.members == {"156"}
+    assert guild.bot.journal.owed() == {}
+    assert guild.bot.gateway.told == []
+
+
+async def test_6_5_an_answer_without_end_or_in_no_code_is_none() -> None:
+    endless = Outside("http://roblox.test", retries=0)
+
+    async def more() -> AsyncIterator[bytes]:
+        while True:
+            yield b" " * 65_536
+
+    async def no_gzip() -> AsyncIterator[bytes]:
+        yield b"no gzip"
+
+    garbled = {"content-encoding": "gzip"}
+    for answer in (
+        httpx.Response(200, content=more()),
+        httpx.Response(200, headers=garbled, content=no_gzip()),
+    ):
+        endless._http = httpx.AsyncClient(
+            base_url="http://roblox.test",
+            transport=httpx.MockTransport(lambda _, said=answer: said),
+        )
+        with pytest.raises(Away):
+            await endless.ask("GET", "/")
+        await endless.close()
+
+
 async def test_6_5_roblox_is_asked_a_hundred_times_a_minute() -> None:
     clock, waited = [0.0], []
 

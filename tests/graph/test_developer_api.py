@@ -151,7 +151,7 @@ async def test_5_what_is_wrong_has_the_codes_of_the_product(node: DeveloperNode)
     assert (await refusal(developer, "POST", "/v1/verify", **large))[0] == 413
     assert await refusal(developer, "GET", "/v1/nothing") == (404, "NOT_FOUND")
     wrong = await developer.rest("PUT", "/v1/verify")
-    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, POST, HEAD, OPTIONS")
     developer.key = "vb_" + "0" * 32
     assert await refusal(developer, "GET", "/v1/products") == (401, "UNAUTHORIZED")
     developer.key = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import httpx
@@ -26,11 +26,11 @@ class Away(Exception):
 
 
 class Refused(Exception):
-    """The server refused, for good: its code, its sentence, and the field at fault."""
+    """The server refused, for good: its code, its sentence, and where the field at fault is."""
 
-    def __init__(self, code: str, message: str, field: str = "") -> None:
+    def __init__(self, code: str, message: str, path: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.code, self.message, self.field = code, message, field
+        self.code, self.message, self.path = code, message, tuple(path)
 
 
 def wait_seconds(failures: int) -> float:
@@ -73,7 +73,7 @@ class Tallygraph:
         payload = (await self.ask(document, input=given))["done"]
         if payload["errors"]:
             error = payload["errors"][0]
-            raise Refused(error["code"], error["message"], (error["path"] or [""])[-1])
+            raise Refused(error["code"], error["message"], error["path"] or ())
         return payload
 
     async def watch(self, document: str, after: str | None) -> AsyncIterator[Any]:
@@ -84,26 +84,39 @@ class Tallygraph:
         async with self._http.stream(
             "POST", "/graphql", json=request, headers=headers, timeout=timeout
         ) as response:
-            if response.status_code >= BAD_GATEWAY or response.status_code == TOO_MANY:
-                raise Away(f"status {response.status_code}")
+            if response.is_error:
+                await response.aread()
+                _answered(response)
             async for line in response.aiter_lines():
                 if line.startswith("data: "):
-                    yield _data_of(json.loads(line.removeprefix("data: ")))["item"]
+                    yield _data_of(line.removeprefix("data: "))["item"]
 
     async def _asked(self, document: str, variables: Mapping[str, Any]) -> Any:
         request = {"query": document, "variables": variables}
-        response = await self._http.post("/graphql", json=request)
-        if response.status_code >= BAD_GATEWAY or response.status_code == TOO_MANY:
-            raise Away(f"status {response.status_code}")
-        return _data_of(response.json())
+        return _answered(await self._http.post("/graphql", json=request))
 
 
-def _data_of(answer: Any) -> Any:
-    """The data of an answer; its first error is raised."""
-    if not answer.get("errors"):
-        return answer["data"]
-    error = answer["errors"][0]
-    code = error.get("extensions", {}).get("code", "")
+def _answered(response: httpx.Response) -> Any:
+    """The data of an answer, whatever its status; `Away` for one that will be another soon."""
+    if response.status_code >= BAD_GATEWAY or response.status_code == TOO_MANY:
+        raise Away(f"status {response.status_code}")
+    return _data_of(response.text)
+
+
+def _data_of(text: str) -> Any:
+    """The data of an answer; its first error is raised.
+
+    What is no answer of the server's is a proxy's in front of it, and `Away`.
+    """
+    try:
+        answer = json.loads(text)
+        if not answer.get("errors"):
+            return answer["data"]
+        error = answer["errors"][0]
+        said, more = str(error["message"]), error.get("extensions", {})
+        code = str(more.get("code", ""))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise Away("it is not Tallygraph that answers") from None
     if code in PASSING:
         raise Away(code)
-    raise Refused(code, error["message"])
+    raise Refused(code, said, more.get("path") or ())

@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import discord
 from discord import app_commands
 
-from .api import Tallygraph
+from .api import Away, Tallygraph
 from .commands import COMMANDS, Commands
 from .documents import STREAMS
 from .gateway import Guild, Member
@@ -21,6 +24,7 @@ from .service import Service
 from .shops import Shops
 
 SYNC_SECONDS = 60.0
+log = logging.getLogger("tallygraph_bot")
 
 
 class DiscordGateway(discord.Client):
@@ -43,7 +47,11 @@ class DiscordGateway(discord.Client):
 
     async def _sync(self) -> None:
         while True:
-            await self._service.sync_all()
+            try:
+                await self._service.sync_all()
+            except Exception:
+                # Nobody would start it again: what waits is sent the next time.
+                log.exception("What waits could not be sent.")
             await asyncio.sleep(SYNC_SECONDS)
 
     async def on_ready(self) -> None:
@@ -77,18 +85,29 @@ class DiscordGateway(discord.Client):
 
     async def give_role(self, guild_id: str, member_id: str, role_id: str) -> None:
         """Gives a member a role."""
-        with contextlib.suppress(discord.NotFound, discord.Forbidden):
+        with _attempted():
             await self.http.add_role(guild_id, member_id, role_id, reason="Redeemed")
 
     async def take_role(self, guild_id: str, member_id: str, role_id: str) -> None:
         """Takes a role from a member."""
-        with contextlib.suppress(discord.NotFound, discord.Forbidden):
+        with _attempted():
             await self.http.remove_role(guild_id, member_id, role_id, reason="Removed")
 
     async def tell(self, member_id: str, text: str) -> None:
         """Writes to somebody."""
-        with contextlib.suppress(discord.NotFound, discord.Forbidden):
+        with _attempted():
             await (await self.fetch_user(int(member_id))).send(text)
+
+
+@contextlib.contextmanager
+def _attempted() -> Iterator[None]:
+    """For what is done at Discord: what it never takes is no fault, and what fails is `Away`."""
+    try:
+        yield
+    except (discord.DiscordServerError, discord.RateLimited, aiohttp.ClientError, OSError) as error:
+        raise Away("Discord does not answer") from error
+    except discord.HTTPException as error:
+        log.info("Discord does not take something: %s", error.code)
 
 
 def _guild(guild: discord.Guild) -> Guild:

@@ -29,7 +29,10 @@ class Member:
 
 
 class Gateway(Protocol):
-    """What the bot does at Discord; whoever or whatever is not there any more is no fault."""
+    """What the bot does at Discord; whoever or whatever is not there any more is no fault.
+
+    Each raises `Away` when Discord does not take it now: it is done once more.
+    """
 
     async def give_role(self, guild_id: str, member_id: str, role_id: str) -> None:
         """Gives a member a role; once they have it, nothing."""

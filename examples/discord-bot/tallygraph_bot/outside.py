@@ -13,6 +13,7 @@ import httpx
 from .api import BAD_GATEWAY, TOO_MANY, Away, Sleep, wait_seconds
 
 ANSWER_SECONDS = 10.0
+MOST_BYTES = 1_000_000
 MINUTE_SECONDS = 60.0
 
 
@@ -47,14 +48,29 @@ class Outside:
         for failures in range(1, self._retries + 2):
             await self._in_turn()
             try:
-                response = await self._http.request(method, path, headers=headers, **more)
-            except httpx.TransportError:
+                response = await self._whole(method, path, headers, more)
+            except (httpx.HTTPError, TimeoutError):
                 response = None
             if response is not None and not _is_passing(response.status_code):
                 return response
             if failures <= self._retries:
                 await self._sleep(wait_seconds(failures))
         raise Away(f"{self._http.base_url.host} does not answer")
+
+    async def _whole(
+        self, method: str, path: str, headers: dict[str, str] | None, more: dict[str, Any]
+    ) -> httpx.Response | None:
+        """An answer that has come, all of it, in time; nothing for one without end."""
+        body = bytearray()
+        async with (
+            asyncio.timeout(ANSWER_SECONDS),
+            self._http.stream(method, path, headers=headers, **more) as response,
+        ):
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return None
+        return httpx.Response(response.status_code, content=bytes(body))
 
     async def _in_turn(self) -> None:
         """Waits until the minute has room for one more."""

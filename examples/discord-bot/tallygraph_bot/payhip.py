@@ -6,6 +6,7 @@ Source: https://help.payhip.com/article/317-software-license-keys-new
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from .api import Refused
 from .outside import Outside
@@ -28,11 +29,8 @@ class Payhip:
             raise Refused(
                 "API_ERROR", "The shop does not know this server's product. Tell its owner."
             )
-        try:
-            found = json.loads(answer.text or "{}").get("data")
-        except (AttributeError, ValueError):
-            found = None
-        if not isinstance(found, dict) or not answer.is_success:
+        found = _key_in(answer)
+        if found is None:
             raise Refused("INVALID_PRODUCT_KEY", "There is no such key.")
         if found.get("enabled") is not True or found.get("uses"):
             raise Refused(
@@ -44,6 +42,21 @@ class Payhip:
         await self._shop.ask(
             "PUT", "/api/v2/license/disable", _by(secret), data={"license_key": key}
         )
+
+
+def _key_in(answer: Any) -> dict[str, Any] | None:
+    """What it says of a key; nothing where it says that there is none, which it does in few words.
+
+    A page of somebody else's, such as of a proxy in between, says nothing of any key.
+    """
+    try:
+        said = json.loads(answer.text or "{}") if answer.is_success else {}
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or answer.is_redirect:
+        raise Refused("API_ERROR", "The shop does not answer as it should. Tell its owner.")
+    found = said.get("data")
+    return found if isinstance(found, dict) else None
 
 
 def _by(secret: str) -> dict[str, str]:

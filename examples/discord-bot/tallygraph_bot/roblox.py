@@ -34,18 +34,17 @@ class Roblox:
 
     async def find(self, written: str) -> RobloxUser:
         """Who has a number or a name; refuses what nobody has."""
+        found: Any = None
         if _NUMBER.fullmatch(written):
             answer = await self._users.ask("GET", f"/v1/users/{written}")
             found = _told(answer) if answer.status_code not in NOT_THERE else None
         elif _NAME.fullmatch(written):
             asked = {"usernames": [written], "excludeBannedUsers": True}
             answer = await self._users.ask("POST", "/v1/usernames/users", json=asked)
-            found = next(iter(_told(answer)["data"]), None)
-        else:
-            found = None
+            found = next(iter(_listed(answer, "data")), None)
         if found is None:
             raise Refused("USER_NOT_FOUND", "There is nobody of that name or number at Roblox.")
-        return RobloxUser(str(found["id"]), str(found["name"]))
+        return _user_of(found)
 
     async def require_asking(self, key: str, group_id: str, user: RobloxUser) -> None:
         """Refuses somebody who is in a group already, or has not asked to join it."""
@@ -69,14 +68,39 @@ class Roblox:
         path = f"/cloud/v2/groups/{group_id}/{what}"
         answer = await self._groups.ask("GET", path, {"x-api-key": key}, params=asked)
         name = "groupMemberships" if what == "memberships" else "groupJoinRequests"
-        return bool(_told(answer).get(name))
+        return bool(_listed(answer, name))
 
 
-def _told(answer: Any) -> Any:
-    refused = Refused("API_ERROR", "Roblox does not answer as it should. Tell this server's owner.")
-    if not answer.is_success:
-        raise refused
+def _user_of(found: Any) -> RobloxUser:
+    number, name = (found.get("id"), found.get("name")) if _is_object(found) else (None, None)
+    if not _NUMBER.fullmatch(str(number)) or not isinstance(name, str) or not name.isprintable():
+        raise _unsound()
+    return RobloxUser(str(number), name)
+
+
+def _told(answer: Any) -> dict[str, Any]:
+    """The object of an answer; what is none is refused, whatever it is."""
     try:
-        return answer.json()
-    except ValueError:
-        raise refused from None
+        found = answer.json() if answer.is_success else None
+    except (ValueError, RecursionError):
+        found = None
+    if not _is_object(found):
+        raise _unsound()
+    told: dict[str, Any] = found
+    return told
+
+
+def _listed(answer: Any, name: str) -> list[Any]:
+    """A list in an answer; Roblox leaves out one that is empty."""
+    found = _told(answer).get(name, [])
+    if not isinstance(found, list):
+        raise _unsound()
+    return found
+
+
+def _is_object(found: Any) -> bool:
+    return isinstance(found, dict)
+
+
+def _unsound() -> Refused:
+    return Refused("API_ERROR", "Roblox does not answer as it should. Tell this server's owner.")

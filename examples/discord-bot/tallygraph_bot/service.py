@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -22,13 +23,20 @@ AT_ONCE = 100
 LATER = (
     "I have noted your key, but cannot reach the shop now. You get what is yours when it is back."
 )
+ROLE_LATER = "It is yours. Discord does not take your role now; you get it when it does."
+CHANGED_LATER = "That is noted, but I cannot reach the shop now. It is done when it is back."
 GIVEN = {"APPLIED", "KNOWN"}
 WORDS = {
     "KEY_ALREADY_REDEEMED": "Somebody else had redeemed this key before you.",
     "KEY_UNKNOWN": "There is no such key.",
     "KEY_BANNED": "This key is banned.",
     "KEY_EXPIRED": "This key has expired.",
+    "PRODUCT_GONE": "This server does not have that product any more.",
+    "LIMIT_EXCEEDED": "This product has no place left.",
 }
+# Of others that do not say what they should: nothing is known of the change, so it is kept.
+UNSOUND = {"API_ERROR"}
+log = logging.getLogger("tallygraph_bot")
 
 
 def now() -> str:
@@ -52,6 +60,8 @@ class Service:
         self._guilds: TtlCache[Any] = TtlCache()
         # One at a time, so that no change is sent by two.
         self._sending, self._paying = asyncio.Lock(), asyncio.Lock()
+        # What is to be said to an admin of a change that came to nothing, by its number.
+        self._in_vain: dict[int, str] = {}
 
     async def guild(self, guild_id: str) -> Any:
         """A server with its products and permissions, read lately."""
@@ -112,9 +122,13 @@ class Service:
         except Refused as refusal:
             self.journal.done(number)
             return refusal.message
+        try:
+            await self._apply(member.guild_id, product, member.id, "ACTIVE")
+        except Away:
+            # It stays in the journal: sent once more it changes nothing, and the role is given.
+            return ROLE_LATER
         self._owe(product, change)
         self.journal.done(number)
-        await self._apply(member.guild_id, product, member.id, "ACTIVE")
         await self.pay()
         return product["redemptionMessage"] or f"{product['name']} is yours."
 
@@ -144,15 +158,23 @@ class Service:
         if roblox is not None and (user := await self._shops.check(product, None, roblox)):
             named = (user.id, user.name)
         change = Change(product["id"], discord_id, now(), status, None, None, *named)
-        self.journal.write(guild_id, change)
+        number = self.journal.write(guild_id, change)
         await self.sync(guild_id)
         await self.pay()
-        return "Done." if guild_id not in self.journal.waiting() else LATER
+        if number in self.journal.waiting().get(guild_id, {}):
+            return CHANGED_LATER
+        return self._in_vain.pop(number, "Done.")
 
     async def sync_all(self) -> None:
-        """Sends whatever waits, of all servers, and what is owed to others."""
+        """Sends whatever waits, of all servers, and what is owed to others.
+
+        What is refused of one server, or fails, keeps no other waiting.
+        """
         for guild_id in list(self.journal.waiting()):
-            await self.sync(guild_id)
+            try:
+                await self.sync(guild_id)
+            except Refused as refusal:
+                log.warning("Server %s is not in step: %s", guild_id, refusal.message)
         await self.pay()
 
     def _owe(self, product: Any, change: Change) -> None:
@@ -169,6 +191,9 @@ class Service:
                         if product is not None:
                             await self._shops.settle(product, change)
                     except Refused as refusal:
+                        if refusal.code in UNSOUND:
+                            log.warning("Somebody is not told of a key yet: %s", refusal.message)
+                            continue
                         await self._gateway.tell(change.discordId, refusal.message)
                     self.journal.paid(number)
 
@@ -181,10 +206,14 @@ class Service:
                 while server is not None and has_more:
                     waiting = self.journal.waiting().get(guild_id, {})
                     sent = dict(list(waiting.items())[:AT_ONCE])
-                    done = await self._synced(server["id"], name, list(sent.values()))
+                    try:
+                        done = await self._synced(server["id"], name, list(sent.values()))
+                    except Refused as refusal:
+                        await self._give_up(sent, refusal)
+                        continue
                     told = zip(sent.items(), done["accepted"], strict=True)
                     for (number, change), accepted in told:
-                        await self._settle(guild_id, change, accepted["outcome"])
+                        await self._settle(guild_id, number, change, accepted["outcome"])
                         self.journal.done(number)
                     for one in done["changes"]:
                         await self._apply_change(one)
@@ -200,14 +229,33 @@ class Service:
                 raise
             return await self.api.do(SYNC, since=None, **given)
 
-    async def _settle(self, guild_id: str, change: Change, outcome: str) -> None:
+    async def _give_up(self, sent: dict[int, Change], refusal: Refused) -> None:
+        """Forgets the change that can never be taken, so that those behind it are.
+
+        Raises the refusal where it is of none of them.
+        """
+        place = refusal.path[2:3] if refusal.path[:2] == ("input", "changes") else ()
+        number = next((list(sent)[int(one)] for one in place if int(one) < len(sent)), None)
+        if number is None:
+            raise refusal
+        await self._say(number, sent[number], refusal.message)
+        self.journal.done(number)
+
+    async def _say(self, number: int, change: Change, message: str) -> None:
+        """Tells whoever redeemed a key, or the admin who waits for an answer."""
+        if change.key is None:
+            self._in_vain[number] = message
+        else:
+            await self._gateway.tell(change.discordId, message)
+
+    async def _settle(self, guild_id: str, number: int, change: Change, outcome: str) -> None:
         if outcome in GIVEN:
             product = await self._product(change.productId)
             if product is not None:
-                self._owe(product, change)
                 await self._apply(guild_id, product, change.discordId, change.status)
+                self._owe(product, change)
         elif outcome in WORDS:
-            await self._gateway.tell(change.discordId, WORDS[outcome])
+            await self._say(number, change, WORDS[outcome])
 
     async def follow(self, name: str) -> None:
         """Hears of changes for ever, from where it was: with a break, and with none, in order."""
@@ -219,10 +267,11 @@ class Service:
                         failures = 0
                         await self._heard(name, item)
                 except Refused as refusal:
-                    if refusal.code != "CURSOR_EXPIRED":
-                        raise
-                    # Away for longer than changes are kept: all is read anew.
-                    self.journal.keep_cursor(name, None)
+                    if refusal.code == "CURSOR_EXPIRED":
+                        # Away for longer than changes are kept: all is read anew.
+                        self.journal.keep_cursor(name, None)
+                    else:
+                        log.warning("Nothing is heard of %s: %s", name, refusal.message)
             self._guilds.forget()
             failures += 1
             await self._sleep(wait_seconds(failures))

@@ -11,6 +11,7 @@ import contextlib
 import os
 import shlex
 import sys
+import threading
 import zlib
 from pathlib import Path
 
@@ -85,9 +86,30 @@ async def answer(line: str, commands: Commands, gateway: TerminalGateway, guild_
     return await commands.run(command, gateway.member(name, guild_id), **given)
 
 
+def _lines() -> asyncio.Queue[str]:
+    """The lines of the terminal, and an empty text after the last one.
+
+    They are read by a thread that nobody waits for: Ctrl-C ends the bot while it reads.
+    """
+    lines: asyncio.Queue[str] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        line = "-"
+        while line:
+            line = sys.stdin.readline()
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    threading.Thread(target=read, daemon=True).start()
+    return lines
+
+
 async def main(guild_id: str) -> None:
     """Answers line by line, and shows what is changed elsewhere, until there are no more lines."""
-    api = Tallygraph(os.environ["TALLYGRAPH_URL"], os.environ["TALLYGRAPH_KEY"])
+    url, key = (os.environ.get(f"TALLYGRAPH_{name}") for name in ("URL", "KEY"))
+    if not url or not key:
+        sys.exit("Set TALLYGRAPH_URL, such as http://127.0.0.1:8000, and TALLYGRAPH_KEY.")
+    api = Tallygraph(url, key)
     journal, shops = Journal(Path(os.environ.get("JOURNAL", "bot.sqlite3"))), Shops.of_environment()
     gateway = TerminalGateway()
     service = Service(api, journal, gateway, shops)
@@ -96,7 +118,8 @@ async def main(guild_id: str) -> None:
     print(HOW)
     try:
         await service.sync_all()
-        while line := await asyncio.to_thread(sys.stdin.readline):
+        lines = _lines()
+        while line := await lines.get():
             if line.strip():
                 print(await answer(line, commands, gateway, guild_id))
     finally:
@@ -110,4 +133,5 @@ async def main(guild_id: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEMO_GUILD))
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else DEMO_GUILD))
