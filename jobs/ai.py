@@ -37,6 +37,7 @@ from jobs.assistants import choose_assistant
 from jobs.assistants.analysis import picture_in
 from jobs.assistants.base import AnalysisRequest, Assistant, ChatRequest
 from jobs.assistants.bill import ModelBill
+from jobs.assistants.pieces import storable_pieces
 from jobs.assistants.writer import OpenReply, ReplyGone, ReplyLost, ReplyWriter
 from jobs.core.declare import RetryLater, WorkerServices, every, job, listener
 from jobs.providers.base import (
@@ -149,13 +150,12 @@ class AiRunUnderWay:
         reply = self._reply = self._services.of(ReplyWriter).open(run.id, run.attempt)
         pieces = []
         try:
-            async for piece in self._limited.assistant.reply(request, self._bill):
-                # Postgres has no such character in a text.
-                if told := piece.replace("\x00", ""):
-                    self._first = self._first or perf_counter()
-                    pieces.append(told)
-                    reply.add(told)
-        except ProviderError:
+            written = self._limited.assistant.reply(request, self._bill)
+            async for told in storable_pieces(written):
+                self._first = self._first or perf_counter()
+                pieces.append(told)
+                reply.add(told)
+        except Exception:
             # What is on its way comes before the end.
             with suppress(ReplyGone, ReplyLost):
                 await reply.settled()

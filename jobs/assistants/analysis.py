@@ -32,8 +32,19 @@ def checked_analysis(text: str, schema: dict[str, Any]) -> tuple[dict[str, Any],
         return {}, ["the answer is not one whole JSON object"]
     if "\\u0000" in text or "\x00" in text:
         return {}, ["the answer has the character U+0000"]
+    if not _is_storable(found):
+        return {}, ["the answer has half of a surrogate pair, or a number that is too large"]
     faults = schema_faults(schema, found)
     return ({}, faults) if faults else (found, [])
+
+
+def _is_storable(found: object) -> bool:
+    """Whether Postgres takes it: Python reads `1e999` as infinity, and halves of characters."""
+    try:
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError:
+        return False
+    return True
 
 
 def _refused(constant: str) -> None:

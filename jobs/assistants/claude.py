@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from base64 import b64encode
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -70,10 +71,10 @@ class ClaudeAssistant:
             async with self._client.stream(**asked) as events:
                 async for event in events:
                     usage.note(event)
-                    if event.type == "message_delta" and event.delta.stop_reason:
-                        bill.ended = str(event.delta.stop_reason)[:40]
-                    elif event.type == "content_block_delta" and event.delta.type == "text_delta":
-                        text: str = event.delta.text
+                    if event.type == "message_delta":
+                        reason = getattr(event.delta, "stop_reason", None)
+                        bill.ended = str(reason)[:40] if reason else bill.ended
+                    elif event.type == "content_block_delta" and (text := _text_of(event)):
                         room -= len(text)
                         if room < 0:
                             raise ProviderFailed(BROKEN, may_pass=False, detail="it never ends")
@@ -114,8 +115,23 @@ class ClaudeAssistant:
         return {**found, "meta": {"provider": self.name, "model": model, "prompt": prompt.name}}
 
 
+def _text_of(event: Any) -> str:
+    """What a piece of an answer says; the SDK checks no event, and a gateway may send any."""
+    if event.delta is None:
+        raise ProviderFailed(BROKEN, detail="a piece without its content")
+    if event.delta.type != "text_delta":
+        return ""
+    text: object = event.delta.text
+    if not isinstance(text, str):
+        raise ProviderFailed(BROKEN, detail="a piece whose text is none")
+    return text
+
+
 class _Usage:
-    """What one answer takes, as its events tell: counts are cumulative, the last one counts."""
+    """What one answer takes, as its events tell: counts are cumulative, the last one counts.
+
+    Gateways leave some or all of it out.
+    """
 
     def __init__(self) -> None:
         self.read: Any = 0
@@ -128,22 +144,25 @@ class _Usage:
     def note(self, event: Any) -> None:
         """Takes what an event tells of it."""
         if event.type == "message_start":
-            told = event.message.usage
+            told = getattr(event.message, "usage", None)
             self._has_begun = True
         elif event.type == "message_delta":
             told = event.usage
             # What comes before is what there was at the start.
-            self.written = told.output_tokens
+            self.written = getattr(told, "output_tokens", None)
         else:
+            return
+        if told is None:
             return
         self.read = told.input_tokens or self.read
         self.cache_write = told.cache_creation_input_tokens or self.cache_write
         self.cache_read = told.cache_read_input_tokens or self.cache_read
 
     def put_on(self, bill: ModelBill) -> None:
-        """An answer that broke off is counted by its characters: about four are a token."""
-        if self._has_begun:
-            written = self.characters // 4 if self.written is None else self.written
+        """What nobody has counted is counted by its characters: about four are a token."""
+        if self._has_begun or self.characters:
+            is_told = isinstance(self.written, int) and self.written > 0
+            written = self.written if is_told else math.ceil(self.characters / 4)
             bill.add(
                 read=self.read,
                 written=written,

@@ -101,19 +101,34 @@ class ReplyWriter:
         while self._due:
             due, self._due = self._due, {}
             chunks = [reply.next_chunk() for reply in due.values()]
-            failure: Exception | None = None
-            alive: set[UUID] = set()
-            try:
-                alive = await self._kept(chunks)
-            except Exception as error:
-                log.warning("chat.chunks_lost", error=error)
-                failure = ReplyLost()
+            alive, lost = await self._kept_or_lost(chunks)
             self._wake()
             for reply in due.values():
-                gone = None if reply.reply_id in alive else ReplyGone()
-                if reply.note(failure or gone):
+                failure: Exception | None = None
+                if reply.reply_id not in alive:
+                    failure = ReplyLost() if reply.reply_id in lost else ReplyGone()
+                if reply.note(failure):
                     self._due.setdefault(reply.reply_id, reply)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _kept_or_lost(self, chunks: list[Chunk]) -> tuple[set[UUID], set[UUID]]:
+        """The replies that may go on, and those whose piece could not be kept.
+
+        What the database refuses of one is no fault of the others: then each is kept by itself.
+        """
+        try:
+            return await self._kept(chunks), set()
+        except Exception as error:
+            if len(chunks) == 1 or passes_soon(error):
+                log.warning("chat.chunks_lost", error=error)
+                return set(), {chunk.reply_id for chunk in chunks}
+        alive: set[UUID] = set()
+        lost: set[UUID] = set()
+        for chunk in chunks:
+            kept, not_kept = await self._kept_or_lost([chunk])
+            alive |= kept
+            lost |= not_kept
+        return alive, lost
 
     async def _kept(self, chunks: list[Chunk]) -> set[UUID]:
         for _ in range(TRIES - 1):

@@ -46,6 +46,14 @@ _ERRORS: dict[str, tuple[int, str, dict[str, str]]] = {
     "too long": (400, "invalid_request_error", {}),
 }
 
+# Pieces as the reference has none.
+_SENSELESS: dict[str, dict[str, Any]] = {
+    "a piece of nothing": {},
+    "a piece of null": {"delta": {"type": "text_delta", "text": None}},
+    "a piece of 5": {"delta": {"type": "text_delta", "text": 5}},
+}
+_BREAK_OFF = {"overloaded midway", "cut off", "silent midway", *_SENSELESS}
+
 
 @dataclass(frozen=True)
 class AskedClaude:
@@ -122,12 +130,16 @@ def fake_anthropic() -> Iterator[FakeAnthropic]:
             self.head(
                 200, {"Content-Type": "text/event-stream; charset=utf-8", "Connection": "close"}
             )
-            self.event("message_start", message=_message())
+            if behaviour != "no beginning":
+                message = _message()
+                if behaviour == "no usage":
+                    del message["usage"]
+                self.event("message_start", message=message)
             block = {"type": "text", "text": ""}
             self.event("content_block_start", index=0, content_block=block)
             self.event("ping")
             for number, piece in enumerate(pieces):
-                if number == 2 and behaviour in {"overloaded midway", "cut off", "silent midway"}:
+                if number == 2 and behaviour in _BREAK_OFF:
                     self.break_off(behaviour)
                     return
                 if number == 1 and behaviour == "held":
@@ -144,7 +156,7 @@ def fake_anthropic() -> Iterator[FakeAnthropic]:
             self.event(
                 "message_delta",
                 delta={"stop_reason": reason, "stop_sequence": None},
-                usage={"output_tokens": WRITTEN_TOKENS},
+                **({} if behaviour == "no usage" else {"usage": {"output_tokens": WRITTEN_TOKENS}}),
             )
             self.event("message_stop")
 
@@ -155,6 +167,8 @@ def fake_anthropic() -> Iterator[FakeAnthropic]:
                 )
             elif behaviour == "silent midway":
                 self.wait_until_hung_up(30)
+            elif behaviour in _SENSELESS:
+                self.event("content_block_delta", index=0, **_SENSELESS[behaviour])
 
         def event(self, kind: str, **data: Any) -> None:
             text = json.dumps({"type": kind, **data})
@@ -216,6 +230,8 @@ def _message() -> dict[str, Any]:
 def _pieces(behaviour: str, is_analysis: bool) -> list[str]:
     if behaviour == "nothing":
         return []
+    if behaviour == "halves":
+        return ["Yes \ud83d", "\ude00", " and\ude00 ", "no\x00\ud83d"]
     if not is_analysis:
         return PIECES
     whole = json.dumps(ANALYSIS)
@@ -224,6 +240,8 @@ def _pieces(behaviour: str, is_analysis: bool) -> list[str]:
         "age of 7": json.dumps({**ANALYSIS, "basics": {"age": 7}}),
         "fenced": f"Here it is:\n```json\n{whole}\n```\nAnything else?",
         "words": "I cannot do that.",
+        "half a character": whole.replace("Friendly", "Friendly \\ud83d"),
+        "infinity": whole.replace("{", '{"more": 1e999, ', 1),
     }.get(behaviour, whole)
     return [text[at : at + 40] for at in range(0, len(text), 40)]
 

@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from db.core.actor import Actor
+from jobs.assistants.writer import ReplyLost, ReplyWriter
 from jobs.core.declare import RetryLater
 from server.services import Services
 from settings import Settings
@@ -133,6 +134,9 @@ async def test_what_fails_before_the_first_word_is_tried_again_and_paid_once(
         ("overloaded midway", "PROVIDER_FAILED", ["FAILED"]),
         ("cut off", "PROVIDER_FAILED", ["FAILED"]),
         ("silent midway", "PROVIDER_FAILED", ["TIMED_OUT"]),
+        ("a piece of nothing", "PROVIDER_FAILED", ["FAILED"]),
+        ("a piece of null", "PROVIDER_FAILED", ["FAILED"]),
+        ("a piece of 5", "PROVIDER_FAILED", ["FAILED"]),
     ],
 )
 async def test_what_will_not_pass_or_breaks_off_fails_and_gives_the_credits_back(
@@ -150,13 +154,55 @@ async def test_what_will_not_pass_or_breaks_off_fails_and_gives_the_credits_back
     row = await chat.row(reply)
     assert (row["status"], row["error_code"]) == ("FAILED", code)
     assert (row["hold_status"], row["credits_charged"], row["chunks"]) == ("RELEASED", 0, 0)
-    if fault in {"overloaded midway", "cut off", "silent midway"}:
+    if "midway" in fault or "piece" in fault or fault == "cut off":
         assert row["text"] == "".join(PIECES[:2]), "what was told stays"
     assert await chat.outcomes(reply) == outcomes
     assert len(claude.asked) == 1
     assert await chat.wallet(actor) == (10, 0)
     log = await log_of(chat, reply)
     assert KEY not in f"{row['error_message']} {log['error']}"
+
+
+@pytest.mark.parametrize(("lack", "tokens"), [("no usage", 9), ("no beginning", 60)])
+async def test_an_answer_whose_use_is_not_told_is_counted_and_kept(
+    chat: Chat, claude: FakeAnthropic, make_user: MakeUser, lack: str, tokens: int
+) -> None:
+    actor = await make_user()
+    claude.script = [lack]
+    reply = await chat.sent(actor)
+    await chat.run(reply)
+    row = await chat.row(reply)
+    assert (row["status"], row["text"], row["tokens"]) == ("SUCCEEDED", REPLY, tokens)
+    assert await chat.wallet(actor) == (9, 0)
+
+
+async def test_halves_of_characters_are_joined_and_cost_nobody_a_reply(
+    chat: Chat, claude: FakeAnthropic, make_user: MakeUser
+) -> None:
+    actor = await make_user()
+    claude.script = ["halves"]
+    reply = await chat.sent(actor)
+    await chat.run(reply)
+    row = await chat.row(reply)
+    assert (row["status"], row["text"]) == ("SUCCEEDED", "Yes \U0001f600 and\ufffd no\ufffd")
+
+
+async def test_a_piece_that_cannot_be_kept_loses_its_own_reply_alone(
+    chat: Chat, claude: FakeAnthropic, make_user: MakeUser
+) -> None:
+    running = [await begun(chat, await make_user(), claude) for _ in range(2)]
+    (one, _), (other, _) = running
+    writer = chat.worker.of(ReplyWriter)
+    refused, kept = (writer.open(key(reply), 1) for reply in (one, other))
+    for reply in (refused, kept):
+        reply.next_chunk()  # the first is there already
+    refused.add("\x00")
+    kept.add("More.")
+    with pytest.raises(ReplyLost):
+        await refused.settled()
+    await kept.settled()
+    claude.go_on.set()
+    await asyncio.gather(*(task for _, task in running))
 
 
 async def test_attempts_end_with_the_credits_back(
@@ -250,7 +296,18 @@ async def analysis_row(chat: Chat, analysis: str) -> Any:
     )
 
 
-@pytest.mark.parametrize("script", [[], ["fenced"], ["half an analysis"], ["age of 7"], ["words"]])
+@pytest.mark.parametrize(
+    "script",
+    [
+        [],
+        ["fenced"],
+        ["half an analysis"],
+        ["age of 7"],
+        ["words"],
+        ["half a character"],
+        ["infinity"],
+    ],
+)
 async def test_an_analysis_keeps_the_schema_and_is_repaired_once(
     chat: Chat, claude: FakeAnthropic, make_user: MakeUser, script: list[str]
 ) -> None:
