@@ -107,7 +107,7 @@ begin
     returning * into told;
     if told.id is not null and told.user_id is not null and told.status <> 'REFUNDED' then
         perform app.follow_subscription(told, (event ->> 'has_ended')::boolean);
-        perform app.end_changed_subscription(told, ordered);
+        perform app.end_changed_subscription(told.id);
     end if;
     return ordered.id;
 end;
@@ -219,22 +219,26 @@ $$;
 
 -- Ends what a payment gave that is told of behind the change which replaced it: another product of the same purchase
 -- that began while its time went on. A renewal begins no more than a day before.
-create or replace function app.end_changed_subscription(told public.subscription_transactions, ordered public.orders) returns void
+create or replace function app.end_changed_subscription(wanted uuid) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    told record;
 begin
     update public.subscription_transactions t
     set status = 'EXPIRED', auto_renews = false, grace_ends_at = null, expires_at = least(t.expires_at, now()),
         updated_at = clock_timestamp()
-    where t.id = told.id and t.status in ('ACTIVE', 'CANCELLED') and exists (
+    from public.orders b
+    where t.id = wanted and b.id = t.order_id and t.status in ('ACTIVE', 'CANCELLED') and exists (
         select from public.subscription_transactions n join public.orders o on o.id = n.order_id
         where n.user_id = t.user_id and n.provider = t.provider and n.purchase_id = t.purchase_id
             and n.started_at > t.started_at and n.started_at < t.expires_at - interval '1 day'
-            and o.product_id <> ordered.product_id);
+            and o.product_id <> b.product_id)
+    returning t.user_id, t.order_id into told;
     if not found then
         return;
     end if;
     update public.plan_periods p set ends_at = greatest(p.starts_at, now())
-    where p.reference = ordered.id::text and p.revoked_at is null and p.ends_at > now();
+    where p.reference = told.order_id::text and p.revoked_at is null and p.ends_at > now();
     if found and not app.follow_plan_periods(told.user_id, false) then
         perform app.close_plan(told.user_id);
     end if;
@@ -279,7 +283,7 @@ revoke execute on function
     app.extend_ordered_plan(public.subscription_transactions),
     app.cut_ordered_plan(public.subscription_transactions), app.refund_subscription(uuid),
     app.end_replaced_purchases(public.orders, text[], timestamptz),
-    app.end_changed_subscription(public.subscription_transactions, public.orders),
+    app.end_changed_subscription(uuid),
     app.queue_acknowledgement(text, text, text),
     app.expire_subscription_transactions(integer)
 from public;
