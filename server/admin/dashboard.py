@@ -85,7 +85,7 @@ def _to_do(found: Mapping[str, Any]) -> list[Tile]:
     jobs = (found["deadJobs"] or {"nodes": []})["nodes"]
     dead = sum(job["retriedAt"] is None for job in jobs)
     return [
-        Tile("Alerts", _count(firing), "beyond their limit", "/admin/alerts", _bad(firing)),
+        Tile("Alerts", _count(firing), "firing", "/admin/alerts", _bad(firing)),
         Tile(
             "Webhooks",
             _count(webhooks),

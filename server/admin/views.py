@@ -32,11 +32,12 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A column of a table."""
+    """A column of a table; what is whole stands on one line where there is room."""
 
     name: str
     cell: Callable[[Row], TableCell]
     is_number: bool = False
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def number(name: str, field: str) -> TableColumn:
 
 def time(name: str, field: str) -> TableColumn:
     """A column with a time."""
-    return TableColumn(name, lambda row: TableCell(moment(row[field])))
+    return TableColumn(name, lambda row: TableCell(moment(row[field])), is_whole=True)
 
 
 def state(name: str, field: str) -> TableColumn:
