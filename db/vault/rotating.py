@@ -266,7 +266,8 @@ class Resealer:
         texts: list[bytes | None] = []
         sealed: list[bytes | None] = []
         for n, (row, nonce) in enumerate(zip(rows, resealing.nonces(len(rows)), strict=True)):
-            text = after = None
+            text: bytes | None = None
+            after: bytes | None = None
             if row[name] is not None:
                 try:
                     text, after = resealing.reseal(row[bound], row[name], nonce)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from typing import cast
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -12,9 +14,11 @@ import pytest
 from db.core.pool import Database
 from db.embedded.database import EmbeddedDatabase
 from db.factors.tables import TotpFactor
+from db.vault import watching
 from db.vault.operations import VaultKeyMissing, check_keys, refuse_missing_keys
 from db.vault.rotating import count_stale, rotate
 from db.vault.sealing import Vault
+from db.vault.watching import VaultKeys
 from settings import Settings
 
 from .rows import migrated_database
@@ -132,3 +136,50 @@ async def in_use(owner: asyncpg.Connection) -> list[str]:
     """The heads of the keys in use."""
     rows = await owner.fetch("select head from vault_keys where retired_at is null order by head")
     return [row["head"] for row in rows]
+
+
+async def test_many_who_ask_at_once_whether_a_key_is_missing_read_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, answers, let_go = [100.0], [0, 1], asyncio.Event()
+    # In the place of the database: -1 is a failure.
+
+    async def read(*_: object) -> int:
+        answer = answers.pop(0)
+        await let_go.wait()
+        if answer < 0:
+            raise OSError("away")
+        return answer
+
+    monkeypatch.setattr(watching, "missing_keys", read)
+    keys = VaultKeys(cast("Database", None), vault_of(monkeypatch, FIRST), lambda: now[0])
+    asking = [asyncio.create_task(keys.missing()) for _ in range(20)]
+    await asyncio.sleep(0)
+    # Who leaves takes the read from nobody else.
+    asking.pop(0).cancel()
+    let_go.set()
+    assert await asyncio.gather(*asking) == [0] * 19
+    assert answers == [1]
+    # From half a second on it is read again, and nobody waits for that before the second is over.
+    now[0] += 0.4
+    assert await keys.missing() == 0
+    now[0] += 0.2
+    let_go.clear()
+    assert await keys.missing() == 0
+    await asyncio.sleep(0)
+    now[0] += 0.3
+    assert await keys.missing() == 0
+    # What was begun more than a second ago is no answer to who asks now.
+    now[0] += 0.8
+    answers.append(2)
+    late = asyncio.create_task(keys.missing())
+    await asyncio.sleep(0)
+    assert not late.done()
+    let_go.set()
+    assert await late == 2
+    # Whoever waits for a read that fails is told, and the next one reads again.
+    now[0] += 2
+    answers += [-1, 0]
+    with pytest.raises(OSError, match="away"):
+        await keys.missing()
+    assert await keys.missing() == 0
