@@ -48,6 +48,8 @@ from db.core.pool import role_url
 OURS, ROWS, SENT = "tallygraph", "row by row", "row by row over HTTP"
 COPY, BARE = "COPY", "COPY into a bare table"
 LEAST_FASTER, MOST_SLOWER, MOST_MEBIBYTES = 5.0, 3.0, 200.0
+# Of so many devices in a round, as one takes a few hundredths of a second.
+SYNCS = 10
 # As many as keep a request below the server's limit of values.
 MOST_CHANGES = 250
 SYNC = """mutation($input: SyncProfilesInput!) { syncProfiles(input: $input) {
@@ -70,7 +72,7 @@ ANALYSIS = {
 
 @dataclass
 class AuraFigures:
-    """Seconds of each round, by who took them; and what the server's memory grew to."""
+    """Seconds of each turn, by who took them; and what the server's memory grew to."""
 
     changes: int
     profiles: int
@@ -79,10 +81,6 @@ class AuraFigures:
     up: dict[str, list[float]] = field(default_factory=dict)
     mebibytes: float = 0.0
     chats: chat.Figures = field(default_factory=chat.Figures)
-
-    def ratios(self, seconds: dict[str, list[float]], peer: str) -> list[float]:
-        """How many times as long the peer took, in each round."""
-        return [theirs / ours for theirs, ours in zip(seconds[peer], seconds[OURS], strict=True)]
 
 
 @dataclass
@@ -238,15 +236,16 @@ async def _one_round(
         return result
 
     server, peer = servers
-    # Half of the changes are to what is there.
-    half = figures.changes // 2
-    phone, other, third = [await a_phone(environment, owner, server) for _ in range(3)]
-    cursor = await phone.send(None, 0, half)
-    await row_by_row(rows, other.user, 0, half)
-    await row_by_row_over_http(peer, third.user, 0, half)
-    await timed(figures.sync, OURS, phone.send(cursor, 0, figures.changes))
-    await timed(figures.sync, SENT, row_by_row_over_http(peer, third.user, 0, figures.changes))
-    await timed(figures.sync, ROWS, row_by_row(rows, other.user, 0, figures.changes))
+    for _ in range(SYNCS):
+        # Half of the changes are to what is there.
+        half = figures.changes // 2
+        phone, other, third = [await a_phone(environment, owner, server) for _ in range(3)]
+        cursor = await phone.send(None, 0, half)
+        await row_by_row(rows, other.user, 0, half)
+        await row_by_row_over_http(peer, third.user, 0, half)
+        await timed(figures.sync, OURS, phone.send(cursor, 0, figures.changes))
+        await timed(figures.sync, SENT, row_by_row_over_http(peer, third.user, 0, figures.changes))
+        await timed(figures.sync, ROWS, row_by_row(rows, other.user, 0, figures.changes))
     phone, other = [await a_phone(environment, owner, server) for _ in range(2)]
     with watched_memory(server, figures):
         await timed(figures.up, OURS, phone.send(None, 0, figures.profiles))
@@ -358,6 +357,7 @@ def write(figures: AuraFigures, rounds: int, chats: int) -> None:
         cpu=f"{told.cpu_microseconds:.0f}",
         missing=told.missing,
         rounds=rounds,
+        syncs=SYNCS,
         cores=usable_cores(),
         bytes=f"{len(orjson.dumps(ANALYSIS)):,}",
     )
@@ -373,7 +373,7 @@ What do a device's syncs take, and how soon are the words of a reply with the cl
 
 {table}
 
-Ratios compare two within one round; each figure is the median over the rounds.
+Ratios compare two that took turns; each figure is the median of all. A round has {syncs} syncs.
 
 - **A sync** is one request, half of whose changes are to profiles that are there. **Row by row**
   is the same as upserts, each in a transaction with the role and the claims, as PostgREST sends
