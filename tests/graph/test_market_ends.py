@@ -25,9 +25,10 @@ BAN = """mutation($id: ID!, $banned: Boolean!, $reason: String) {
 EARNINGS = "{ viewer { earnings { feeCents refundedCents netCents } } }"
 # As often as an order is opened for nothing in a day.
 COPY_ORDER = """insert into orders (user_id, product_id, kind, provider, amount_cents, currency, status,
-  paid_at, expires_at)
-select user_id, product_id, kind, provider, amount_cents, currency, status, paid_at, expires_at
+  expires_at)
+select user_id, product_id, kind, provider, amount_cents, currency, 'PENDING', now() + interval '1 day'
 from orders, generate_series(1, $2::integer) where user_id = $1"""
+ANONYMOUS = "update users set is_anonymous = true where id = $1"
 MERGE = "select app.lock_for_merge($1, $2), app.merge_guest($1, $2)"
 
 
@@ -118,9 +119,11 @@ async def test_a_guest_who_turns_out_to_be_the_affiliate_or_the_seller_gains_not
     for buyer in (guest, sellers_guest):
         await market.bought(buyer, product_id, affiliateCode=code)
         await market.done(selling.REVIEW, buyer, product=product_id, rating=5, text="Best ever")
+    await owner.execute(ANONYMOUS, guest.user_id)
     await owner.execute(MERGE, guest.user_id, affiliate.user_id)
     assert sorted(one[0] for one in await earned(market, affiliate)) == ["EARNED", "REVERSED"]
     assert len(await purchases(market, affiliate)) == 1
+    await owner.execute(ANONYMOUS, sellers_guest.user_id)
     await owner.execute(MERGE, sellers_guest.user_id, market.seller.user_id)
     assert len(await purchases(market, market.seller)) == 1
     rated = await market.do(RATED, id=product_id)
@@ -133,5 +136,6 @@ async def test_of_a_free_product_that_a_guest_and_a_member_took_one_sale_stays(
     product_id, guest, member = await market.listed(None), await make_user(), await make_user()
     for taker in (guest, member):
         await market.done(OBTAIN, taker, id=product_id)
+    await owner.execute(ANONYMOUS, guest.user_id)
     await owner.execute(MERGE, guest.user_id, member.user_id)
     assert len(await purchases(market, member)) == 1

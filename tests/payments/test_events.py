@@ -203,5 +203,8 @@ def test_an_event_is_written_as_the_database_reads_it() -> None:
         "paid_until": "2030-01-01T00:00:00+00:00",
         "renews": False,
         "replaces": [],
+        "began_at": None,
+        "after_refund_of": None,
+        "is_one_of_several": False,
         "purchase": {"user_id": str(user), "price_id": "com.shop.credits50"},
     }

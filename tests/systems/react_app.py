@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -154,9 +155,14 @@ async def running_site(folder: Path) -> AsyncIterator[Site]:
 
 
 def _build(folder: Path) -> None:
-    """Types made by the schema, checked, and the pages: `npm run build`, into a folder."""
+    """Types made by the schema, checked, and the pages: `npm run build`, into a folder.
+
+    Vite refuses a second build of the project meanwhile, which another process of tests may begin.
+    """
     command = ["npm", "run", "build", "--", "--outDir", str(folder)]
-    done = subprocess.run(command, cwd=APP, capture_output=True, text=True, check=False)
+    with (APP / "package.json").open("rb") as building:
+        flock(building, LOCK_EX)
+        done = subprocess.run(command, cwd=APP, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
