@@ -78,7 +78,8 @@ declare
     product public.products := app.enter_product(wanted, 'id');
     changed public.products := jsonb_populate_record(product, given);
 begin
-    if product.status = 'PUBLISHED' and app.hands_out(product) and not app.hands_out(changed) then
+    if product.status = 'PUBLISHED' and app.hands_out(wanted, product.kind, product.licences_enabled)
+        and not app.hands_out(wanted, product.kind, changed.licences_enabled) then
         perform app.refuse('INVALID_STATE',
             'Buyers would get nothing of this product. Add a version first, or archive the product.',
             '{"path": ["input", "licencesEnabled"]}');
@@ -96,10 +97,10 @@ end;
 $$;
 
 -- Whether a product hands something out to who buys it: licences, or a version to download.
-create or replace function app.hands_out(product public.products) returns boolean
+create or replace function app.hands_out(wanted text, kind text, licences_enabled boolean) returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
-    select product.kind <> 'DOWNLOAD' or product.licences_enabled
-        or exists (select from public.product_versions v where v.product_id = product.id);
+    select kind <> 'DOWNLOAD' or licences_enabled
+        or exists (select from public.product_versions v where v.product_id = wanted);
 $$;
 
 -- Shows a product of the caller's to everybody, or takes it from sale; INVALID_STATE where there is nothing to hand
@@ -110,7 +111,7 @@ declare
     product public.products := app.enter_product(wanted, 'id');
     next_status text := case step when 'PUBLISH' then 'PUBLISHED' else 'ARCHIVED' end;
 begin
-    if step = 'PUBLISH' and not app.hands_out(product) then
+    if step = 'PUBLISH' and not app.hands_out(wanted, product.kind, product.licences_enabled) then
         perform app.refuse('INVALID_STATE', 'There is nothing to download yet. Add a version, or turn licences on.',
             '{"path": ["input", "id"]}');
     end if;
@@ -280,7 +281,7 @@ end;
 $$;
 
 revoke execute on function
-    app.set_marketplace_terms(integer), app.enter_product(text, text), app.hands_out(public.products),
+    app.set_marketplace_terms(integer), app.enter_product(text, text), app.hands_out(text, text, boolean),
     app.set_product_price(text, integer, text),
     app.create_product(uuid, jsonb, text), app.update_product(text, jsonb), app.move_product(text, text),
     app.create_product_file(text, text, text, bigint), app.delete_product_file(uuid),
