@@ -340,7 +340,7 @@ class MarketplaceEditingMutation:
     update_product: StoreProductPayload | None = mutation(
         update_product,
         UpdateProductInput,
-        errors=_CHANGING,
+        errors=(*_CHANGING, ErrorCode.INVALID_STATE),
         for_api_keys=True,
         description="Change a product of the caller's. Orders keep the price they were offered "
         "for.",

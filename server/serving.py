@@ -28,6 +28,7 @@ from db.vault.operations import check_keys, note_secrets_read, refuse_missing_ke
 from db.vault.sealing import Vault
 from graph.live.bus import WakeBus
 from jobs.assistants import check_assistant
+from jobs.assistants.claude_writer import choose_writer
 from jobs.core.probes import probes
 from jobs.core.worker import Worker
 from jobs.mailing import check_mail_settings
@@ -281,7 +282,7 @@ def make_worker(
         settings.database_direct_url or url,
         database,
         open_storage(settings),
-        choose_providers(settings),
+        choose_providers(settings, choose_writer(settings)),
         wake,
     )
 

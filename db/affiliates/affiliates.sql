@@ -81,7 +81,7 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
 $$;
 
 -- Brings a commission in line with its sale: as large a part of it is lost as of the money went back, rounded against
--- whoever earns it, and all of it where they turn out to be the buyer.
+-- whoever earns it so that what is left can be paid, and all of it where they turn out to be the buyer.
 create or replace function app.settle_commission(wanted_sale uuid) returns void
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     update public.affiliate_referrals r
@@ -89,8 +89,9 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
         when n.sale_status = 'DISPUTED' then 'HELD' else 'EARNED' end
     from (
         select o.id, s.status as sale_status, case when s.buyer_id = o.user_id then o.commission_cents
-            else o.commission_cents
-                - (o.commission_cents::bigint * (s.amount_cents - s.refunded_cents) / s.amount_cents)::integer end as lost
+            else o.commission_cents - app.payable_cents(
+                (o.commission_cents::bigint * (s.amount_cents - s.refunded_cents) / s.amount_cents)::integer,
+                s.provider, s.currency) end as lost
         from public.affiliate_referrals o join public.sales s on s.id = o.sale_id
         where o.sale_id = wanted_sale and o.status <> 'REVERSED'
     ) n

@@ -37,3 +37,4 @@ $$;
 revoke execute on function app.currency_step(text, text), app.payable_cents(integer, text, text),
     app.least_payable_cents(text, text)
 from public;
+grant execute on function app.payable_cents(integer, text, text) to authenticated;

@@ -59,14 +59,15 @@ begin
 end;
 $$;
 
--- Refuses another order to a user who has opened many lately and paid none of them.
+-- Refuses another order to a user who has opened many lately and paid nothing for them: neither yet, nor because a
+-- discount code made them free.
 create or replace function app.check_open_orders(buyer uuid) returns void
 language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
 declare
     daily_limit constant integer := 50;
 begin
     if (select count(*) from public.orders o where o.user_id = buyer
-        and o.created_at > now() - interval '1 day' and o.paid_at is null) >= daily_limit then
+        and o.created_at > now() - interval '1 day' and (o.paid_at is null or o.amount_cents = 0)) >= daily_limit then
         perform app.refuse('LIMIT_EXCEEDED', format(
             'One user opens at most %s orders in a day without paying. Pay one of them, or wait.', daily_limit));
     end if;

@@ -108,15 +108,19 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     where l.sale_id = wanted_sale and l.owner_id is null;
 $$;
 
+-- Why a licence is banned whose sale hands nothing out; no seller gives it, so that it tells such a ban from theirs.
+create or replace function app.held_reason() returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+return 'The sale was refunded or is disputed.';
+
 -- Bans the licence of a sale whose money went back or is in dispute, or lifts that again. A ban of its seller's stays.
 create or replace function app.hold_licence_of_sale(wanted_sale uuid, is_held boolean) returns void
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
-declare
-    held_reason constant text := 'The sale was refunded or is disputed.';
 begin
-    perform app.set_ban(l.id, is_held, held_reason)
+    perform app.set_ban(l.id, is_held, app.held_reason())
     from public.licences l
-    where l.sale_id = wanted_sale and (l.status = 'BANNED') <> is_held and (is_held or l.ban_reason = held_reason) for update;
+    where l.sale_id = wanted_sale and (l.status = 'BANNED') <> is_held
+        and (is_held or l.ban_reason = app.held_reason()) for update;
 end;
 $$;
 
@@ -181,12 +185,21 @@ begin
 end;
 $$;
 
--- Bans a licence that the caller sells, or lifts its ban, and returns it.
+-- Bans a licence that the caller sells, or lifts its ban, and returns it. One that is held for its sale is banned by its
+-- seller from then on: that ban stays when the money does.
 create or replace function app.ban_licence(wanted uuid, is_banned boolean, reason text) returns uuid
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    licence public.licences := app.enter_licence(wanted, false);
 begin
-    perform app.enter_licence(wanted, false);
-    perform app.set_ban(wanted, is_banned, reason);
+    if is_banned and btrim(reason) = app.held_reason() then
+        perform app.refuse('BAD_USER_INPUT', 'These words are for licences whose sale was refunded or is disputed. Use others.',
+            '{"path": ["input", "reason"]}');
+    elsif is_banned and licence.status = 'BANNED' and licence.ban_reason = app.held_reason() then
+        update public.licences l set ban_reason = reason, updated_at = clock_timestamp() where l.id = wanted;
+    else
+        perform app.set_ban(wanted, is_banned, reason);
+    end if;
     return wanted;
 end;
 $$;
@@ -289,7 +302,7 @@ revoke execute on function
     app.licensed_product(text, uuid),
     app.create_licences(text, uuid, jsonb, integer, timestamptz, integer, text),
     app.give_licence_of_sale(uuid, text, uuid), app.set_licence_key(uuid, bytea, bytea, text), app.claim_licence_of_sale(uuid, uuid),
-    app.hold_licence_of_sale(uuid, boolean), app.set_ban(uuid, boolean, text),
+    app.held_reason(), app.hold_licence_of_sale(uuid, boolean), app.set_ban(uuid, boolean, text),
     app.redeem_licence(bytea[], text, bigint), app.enter_licence(uuid, boolean),
     app.ban_licence(uuid, boolean, text), app.extend_licence(uuid, integer, timestamptz),
     app.transfer_licence(uuid, text, text, bigint), app.licence_of_key(bytea[], text, uuid),

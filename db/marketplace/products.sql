@@ -70,13 +70,20 @@ begin
 end;
 $$;
 
--- Changes what is given of a product of the caller's, and returns it. Orders keep what they were offered.
+-- Changes what is given of a product of the caller's, and returns it. Orders keep what they were offered, and one that is
+-- shown goes on handing something out: INVALID_STATE.
 create or replace function app.update_product(wanted text, given jsonb) returns text
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     product public.products := app.enter_product(wanted, 'id');
     changed public.products := jsonb_populate_record(product, given);
 begin
+    if product.status = 'PUBLISHED' and app.hands_out(wanted, product.kind, product.licences_enabled)
+        and not app.hands_out(wanted, product.kind, changed.licences_enabled) then
+        perform app.refuse('INVALID_STATE',
+            'Buyers would get nothing of this product. Add a version first, or archive the product.',
+            '{"path": ["input", "licencesEnabled"]}');
+    end if;
     update public.products p
     set name = changed.name, description = changed.description, category = changed.category, tags = changed.tags,
         licences_enabled = changed.licences_enabled, max_activations = changed.max_activations,
@@ -89,6 +96,13 @@ begin
 end;
 $$;
 
+-- Whether a product hands something out to who buys it: licences, or a version to download.
+create or replace function app.hands_out(wanted text, kind text, licences_enabled boolean) returns boolean
+language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+    select kind <> 'DOWNLOAD' or licences_enabled
+        or exists (select from public.product_versions v where v.product_id = wanted);
+$$;
+
 -- Shows a product of the caller's to everybody, or takes it from sale; INVALID_STATE where there is nothing to hand
 -- out. Doing it again changes nothing. Returns the product.
 create or replace function app.move_product(wanted text, step text) returns text
@@ -97,8 +111,7 @@ declare
     product public.products := app.enter_product(wanted, 'id');
     next_status text := case step when 'PUBLISH' then 'PUBLISHED' else 'ARCHIVED' end;
 begin
-    if step = 'PUBLISH' and product.kind = 'DOWNLOAD' and not product.licences_enabled
-        and not exists (select from public.product_versions v where v.product_id = wanted) then
+    if step = 'PUBLISH' and not app.hands_out(wanted, product.kind, product.licences_enabled) then
         perform app.refuse('INVALID_STATE', 'There is nothing to download yet. Add a version, or turn licences on.',
             '{"path": ["input", "id"]}');
     end if;
@@ -268,7 +281,8 @@ end;
 $$;
 
 revoke execute on function
-    app.set_marketplace_terms(integer), app.enter_product(text, text), app.set_product_price(text, integer, text),
+    app.set_marketplace_terms(integer), app.enter_product(text, text), app.hands_out(text, text, boolean),
+    app.set_product_price(text, integer, text),
     app.create_product(uuid, jsonb, text), app.update_product(text, jsonb), app.move_product(text, text),
     app.create_product_file(text, text, text, bigint), app.delete_product_file(uuid),
     app.create_product_version(uuid, text, text), app.remove_product_picture(uuid), app.check_product_picture(text),

@@ -36,6 +36,22 @@ begin
 end;
 $$;
 
+-- A guest's reviews become a member's, but those of what the member sells or has reviewed. Returns how many moved.
+create or replace function app.merge_reviews(guest uuid, member uuid) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    moved bigint;
+begin
+    delete from public.reviews g where g.user_id = guest and (
+        exists (select from public.products p where p.id = g.product_id and p.seller_id = member)
+        or exists (select from public.reviews m where m.user_id = member and m.product_id = g.product_id));
+    with gone as (
+        update public.reviews r set user_id = member where r.user_id = guest returning 1)
+    select count(*) into moved from gone;
+    return moved;
+end;
+$$;
+
 -- Has a product's ratings follow its reviews.
 create or replace function app.count_rating() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -55,5 +71,7 @@ begin
 end;
 $$;
 
-revoke execute on function app.save_review(text, integer, text), app.delete_review(uuid), app.count_rating() from public;
+revoke execute on function
+    app.save_review(text, integer, text), app.delete_review(uuid), app.merge_reviews(uuid, uuid), app.count_rating()
+from public;
 grant execute on function app.save_review(text, integer, text), app.delete_review(uuid) to authenticated;

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from db.core.access import Access, AnyOf, Owner, Through
 from db.core.base import Base, Timestamp, UuidKey
 from db.core.erasing import Delete
-from db.core.merge_rules import Join
+from db.core.merge_rules import MergedBy
 from db.core.quotas import Bound
 
 TEXT_LIMIT_CHARACTERS = 2_000
@@ -44,7 +44,7 @@ class Review(Base):
     )
     access = Access(read=AnyOf(Through("product_id"), Owner()), service=("SELECT",))
     on_erase = Delete()
-    on_merge = Join(key=("product_id",))
+    on_merge = MergedBy("merge_reviews")
     quota = Bound("One for each product that the user has bought.")
     triggers = (
         "count_rating after insert or update or delete on reviews"

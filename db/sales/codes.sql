@@ -60,17 +60,18 @@ end;
 $$;
 
 -- What a seller has earned in each store and currency: what was paid, what of it whoever runs the service keeps, what
--- went back, and what is left. Of what went back as large a part is taken from both. It has its caller's rights.
+-- went back, and what is left. Of what went back as large a part is taken from both, of the fee as much of that as can be
+-- paid. It has its caller's rights.
 create or replace function app.seller_earnings(owner_id uuid) returns table (
     store_id text, currency text, sale_count integer, gross_cents float8, fee_cents float8, refunded_cents float8,
     net_cents float8
 )
 language sql stable security invoker set search_path = pg_catalog, pg_temp as $$
     select 'store_' || s.store_id, s.currency, count(*)::integer, sum(s.amount_cents)::float8,
-        sum(s.fee_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents)::float8,
-        sum(s.refunded_cents)::float8,
-        sum(s.seller_cents - (s.refunded_cents - s.fee_cents::bigint * s.refunded_cents / s.amount_cents))::float8
-    from public.sales s
+        sum(s.fee_cents - b.fee_cents)::float8, sum(s.refunded_cents)::float8,
+        sum(s.seller_cents - (s.refunded_cents - b.fee_cents))::float8
+    from public.sales s, lateral (select app.payable_cents(
+        (s.fee_cents::bigint * s.refunded_cents / s.amount_cents)::integer, s.provider, s.currency) as fee_cents) b
     where s.seller_id = owner_id and s.amount_cents > 0
     group by s.store_id, s.currency order by 1, 2
 $$;

@@ -311,7 +311,29 @@ begin
 end;
 $$;
 
+-- What a guest bought and sold becomes a member's. Of a free product that both took the member's sale stays, and who
+-- turns out to have recommended a purchase of their own earns nothing by it. Returns how many sales moved.
+create or replace function app.merge_sales(guest uuid, member uuid) returns bigint
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    moved uuid[];
+begin
+    delete from public.sales g using public.sales m
+    where g.buyer_id = guest and g.order_id is null and m.buyer_id = member and m.order_id is null
+        and m.product_id = g.product_id;
+    with gone as (
+        update public.sales s
+        set buyer_id = case when s.buyer_id = guest then member else s.buyer_id end,
+            seller_id = case when s.seller_id = guest then member else s.seller_id end
+        where s.buyer_id = guest or s.seller_id = guest returning s.id)
+    select array_agg(g.id) into moved from gone g;
+    perform app.settle_commission(s.id) from unnest(moved) as s (id);
+    return coalesce(cardinality(moved), 0);
+end;
+$$;
+
 revoke execute on function
+    app.merge_sales(uuid, uuid),
     app.take_discount(public.products, text, integer, text), app.fee_of(integer),
     app.check_seller(public.products, uuid, text),
     app.open_sale(uuid, public.products, text, text, text, text, text, text, bytea),

@@ -13,7 +13,7 @@ from db.core.base import Base, OptionalTimestamp, Timestamp, UuidKey
 from db.core.erasing import Anonymise, Delete
 from db.core.exporting import Export, NotExported
 from db.core.lifecycles import Lifecycle, State
-from db.core.merge_rules import Move
+from db.core.merge_rules import MergedBy, Move
 from db.core.quotas import Bound
 
 CODES_LIMIT = 200
@@ -218,5 +218,5 @@ class Sale(Base):
     # The books of both: the sale stays, and names nobody who has left.
     on_erase = (Anonymise("buyer_id"), Anonymise("seller_id"))
     export = Export(rows="t.buyer_id = $1 or t.seller_id = $1")
-    on_merge = Move()
+    on_merge = MergedBy("merge_sales")
     quota = Bound("One for each order that was paid, and for each free product and user.")

@@ -59,33 +59,8 @@ class ClaudeAssistant:
             "messages": _messages(request.messages),
             "metadata": {"user_id": request.user},
         }
-        async for text in self._said(asked, bill):
+        async for text in said(self._client, asked, bill):
             yield text
-
-    async def _said(self, asked: dict[str, Any], bill: ModelBill) -> AsyncIterator[str]:
-        """The texts of an answer; the bill is right also when it breaks off."""
-        room = asked["max_tokens"] * _MOST_CHARACTERS_PER_TOKEN
-        usage = _Usage()
-        bill.ended = ""
-        try:
-            async with self._client.stream(**asked) as events:
-                async for event in events:
-                    usage.note(event)
-                    if event.type == "message_delta":
-                        reason = getattr(event.delta, "stop_reason", None)
-                        bill.ended = str(reason)[:40] if reason else bill.ended
-                    elif event.type == "content_block_delta" and (text := _text_of(event)):
-                        room -= len(text)
-                        if room < 0:
-                            raise ProviderFailed(BROKEN, may_pass=False, detail="it never ends")
-                        usage.characters += len(text)
-                        yield text
-        finally:
-            usage.put_on(bill)
-        if bill.ended == "refusal":
-            raise ProviderRefused(DECLINED, detail="ended by refusal")
-        if not bill.ended:
-            raise ProviderFailed(BROKEN, detail="the answer was cut off")
 
     async def analyse(self, request: AnalysisRequest, bill: ModelBill) -> dict[str, Any]:
         """An analysis by the schema; one that breaks it is repaired once."""
@@ -98,7 +73,7 @@ class ClaudeAssistant:
             "messages": [{"role": "user", "content": _shown(request, prompt)}],
             "metadata": {"user_id": request.user},
         }
-        answer = "".join([text async for text in self._said(asked, bill)])
+        answer = "".join([text async for text in said(self._client, asked, bill)])
         found, faults = checked_analysis(answer, prompt.answer_schema)
         if faults:
             if not await request.may_call_again():
@@ -108,11 +83,37 @@ class ClaudeAssistant:
                 {"role": "assistant", "content": answer[:_SHOWN_CHARACTERS].strip() or "{}"},
                 {"role": "user", "content": repair},
             ]
-            answer = "".join([text async for text in self._said(asked, bill)])
+            answer = "".join([text async for text in said(self._client, asked, bill)])
             found, faults = checked_analysis(answer, prompt.answer_schema)
         if faults:
             raise ProviderFailed(BROKEN, may_pass=False, detail="; ".join(faults)[:500])
         return {**found, "meta": {"provider": self.name, "model": model, "prompt": prompt.name}}
+
+
+async def said(client: ClaudeClient, asked: dict[str, Any], bill: ModelBill) -> AsyncIterator[str]:
+    """The texts of an answer; the bill is right also when it breaks off."""
+    room = asked["max_tokens"] * _MOST_CHARACTERS_PER_TOKEN
+    usage = _Usage()
+    bill.ended = ""
+    try:
+        async with client.stream(**asked) as events:
+            async for event in events:
+                usage.note(event)
+                if event.type == "message_delta":
+                    reason = getattr(event.delta, "stop_reason", None)
+                    bill.ended = str(reason)[:40] if reason else bill.ended
+                elif event.type == "content_block_delta" and (text := _text_of(event)):
+                    room -= len(text)
+                    if room < 0:
+                        raise ProviderFailed(BROKEN, may_pass=False, detail="it never ends")
+                    usage.characters += len(text)
+                    yield text
+    finally:
+        usage.put_on(bill)
+    if bill.ended == "refusal":
+        raise ProviderRefused(DECLINED, detail="ended by refusal")
+    if not bill.ended:
+        raise ProviderFailed(BROKEN, detail="the answer was cut off")
 
 
 def _text_of(event: Any) -> str:
@@ -188,22 +189,22 @@ def _shown(request: AnalysisRequest, prompt: SystemPrompt) -> list[dict[str, Any
         source = {"type": "base64", "media_type": media_type, "data": b64encode(data).decode()}
         shown.append({"type": "image", "source": source})
     profile = {"name": request.name, "analysis": request.known}
-    said = [{"role": one.role.lower(), "text": one.text} for one in request.messages]
+    chat = [{"role": one.role.lower(), "text": one.text} for one in request.messages]
     text = "\n".join(
         (
             as_data("locale", request.locale, _PROFILE_CHARACTERS),
             as_data("profile", profile, _PROFILE_CHARACTERS),
-            as_data("chat", said, _PROFILE_CHARACTERS),
+            as_data("chat", chat, _PROFILE_CHARACTERS),
             prompt.file.request,
         )
     )
     return [*shown, {"type": "text", "text": text}]
 
 
-def _messages(said: Sequence[SaidMessage]) -> list[dict[str, Any]]:
+def _messages(messages: Sequence[SaidMessage]) -> list[dict[str, Any]]:
     """The chat in turns, as the API wants it; the next reply reads the cache up to the last."""
     turns: list[dict[str, Any]] = []
-    for message in said:
+    for message in messages:
         role = "user" if message.role == "USER" else "assistant"
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"][0]["text"] += f"\n\n{message.text}"

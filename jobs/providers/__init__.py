@@ -44,15 +44,17 @@ __all__ = [
 ]
 
 
-def choose_providers(settings: Settings) -> Providers:
+def choose_providers(settings: Settings, otherwise: Writer | None = None) -> Providers:
     """Who makes which tool here: Gemini all that it knows when there is its key, unless it is said.
+
+    Gemini writes activities as well; without its key `otherwise` does.
 
     `SettingsError` for a tool that its provider cannot make, or without the provider's library.
     """
     chosen = dict(given.split("=", 1) for given in settings.tool_providers)
     offline = OfflineProvider()
     if not settings.gemini_api_key.get_secret_value():
-        return Providers(offline)
+        return Providers(offline, writer=otherwise)
     _require("google.genai", "gemini", "GEMINI_API_KEY")
     from jobs.providers.gemini import GeminiProvider
     from jobs.providers.gemini_writer import GeminiWriter

@@ -165,6 +165,7 @@ CALLABLE = {
         "app.create_discount_code(uuid,jsonb)",
         "app.update_discount_code(uuid,jsonb)",
         "app.seller_earnings(uuid)",
+        "app.payable_cents(integer,text,text)",
         "app.create_affiliate_link(uuid)",
         "app.affiliate_earnings(uuid)",
         "app.save_review(text,integer,text)",

@@ -232,6 +232,8 @@ def _pieces(behaviour: str, is_analysis: bool) -> list[str]:
         return []
     if behaviour == "halves":
         return ["Yes \ud83d", "\ude00", " and\ude00 ", "no\x00\ud83d"]
+    if behaviour.startswith("says "):
+        return _in_pieces(behaviour.removeprefix("says "))
     if not is_analysis:
         return PIECES
     whole = json.dumps(ANALYSIS)
@@ -243,6 +245,10 @@ def _pieces(behaviour: str, is_analysis: bool) -> list[str]:
         "half a character": whole.replace("Friendly", "Friendly \\ud83d"),
         "infinity": whole.replace("{", '{"more": 1e999, ', 1),
     }.get(behaviour, whole)
+    return _in_pieces(text)
+
+
+def _in_pieces(text: str) -> list[str]:
     return [text[at : at + 40] for at in range(0, len(text), 40)]
 
 

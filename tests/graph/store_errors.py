@@ -138,6 +138,16 @@ async def empty_download(stage: Any) -> str:
     return f'{{id: "{await new_product(stage, "DOWNLOAD")}"}}'
 
 
+async def last_of_a_product(stage: Any) -> str:
+    """Licences are to be turned off of a product that hands nothing else out."""
+    product_id = await new_product(stage, "DOWNLOAD")
+    await stage.owner.execute(
+        "update products set licences_enabled = true where id = $1",
+        product_id.removeprefix("product_"),
+    )
+    return f'{{id: "{product_id}", licencesEnabled: false}}'
+
+
 def file_of(product_id: str, size: int = 1) -> str:
     """The input of a new file."""
     return (
@@ -379,6 +389,7 @@ PROVOKED: dict[str, dict[str, Any]] = {
     "updateProduct": {
         "BAD_USER_INPUT": f'{{id: "{_NO_PRODUCT}", name: ""}}',
         "NOT_FOUND": f'{{id: "{_NO_PRODUCT}", name: "Mine"}}',
+        "INVALID_STATE": last_of_a_product,
     },
     "publishProduct": {
         "NOT_FOUND": f'{{id: "{_NO_PRODUCT}"}}',

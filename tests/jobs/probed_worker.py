@@ -13,7 +13,7 @@ from .helpers import FakeProvider
 
 def main(seconds: float) -> None:
     settings = get_settings()
-    serving.choose_providers = lambda _: Providers(FakeProvider(seconds=seconds))
+    serving.choose_providers = lambda *_: Providers(FakeProvider(seconds=seconds))
     serving.run(serving.work(settings, settings.database_url))
 
 
