@@ -46,17 +46,12 @@ class ClaudeWriter:
     async def write(self, request: WritingRequest) -> WritingOutcome:
         """The JSON object that the model says; a `ProviderError` without an answer."""
         digest = hashlib.sha256(request.prompt.encode()).hexdigest()[:12]
-        bill = ModelBill()
+        bill, asked = ModelBill(), _asked(self.model, request)
         bill.begin(self.name, self.model, "activities", digest)
         async with self._calls:
             try:
                 async with asyncio.timeout(request.timeout_seconds):
-                    answer = "".join(
-                        [
-                            text
-                            async for text in said(self._client, _asked(self.model, request), bill)
-                        ]
-                    )
+                    answer = "".join([text async for text in said(self._client, asked, bill)])
             except TimeoutError:
                 late = ProviderTimedOut(AWAY, detail="no answer in time")
                 raise _billed(late, bill) from None
@@ -76,7 +71,7 @@ def choose_writer(settings: Settings) -> ClaudeWriter | None:
 
 
 def _asked(model: str, request: WritingRequest) -> dict[str, Any]:
-    """The request. Some models take no temperature, so none is named (Anthropic, "Models")."""
+    """The request; as in chats, the model's own temperature counts."""
     form = _FORM.format(schema=json.dumps(request.answer_schema, ensure_ascii=False))
     return {
         "model": model,
